@@ -1,0 +1,104 @@
+//! Reading a body.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+
+use crate::{DecodeError, Text};
+
+/// A cursor over the body of a frame; all reading of bodies goes through it, and it checks every bound.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    rest: Bytes,
+}
+
+impl Fields {
+    /// Starts at the beginning of `body`.
+    pub fn new(body: &Bytes) -> Self {
+        Self { rest: body.clone() }
+    }
+
+    /// Reads the next NUL-terminated string.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::MissingField`] where no NUL follows.
+    pub fn text(&mut self, field: &'static str) -> Result<Text, DecodeError> {
+        let nul = self.rest.iter().position(|&byte| byte == 0).ok_or(DecodeError::MissingField { field })?;
+        let text = self.rest.split_to(nul);
+        let _nul = self.rest.split_to(1);
+        Ok(Text::without_nul(text))
+    }
+
+    /// Reads the next NUL-terminated string as a number.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::MissingField`], and [`DecodeError::InvalidField`] where the string is not a number that fits `T`.
+    pub fn number<T: FromStr>(&mut self, field: &'static str) -> Result<T, DecodeError> {
+        let value = self.text(field)?;
+        match value.as_str().and_then(|text| text.parse().ok()) {
+            Some(number) => Ok(number),
+            None => Err(DecodeError::InvalidField { field, value, expected: "a number in range" }),
+        }
+    }
+
+    /// Reads the next `N` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::MissingField`] where fewer are left.
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+        let array = *self.rest.first_chunk().ok_or(DecodeError::MissingField { field })?;
+        let _read = self.rest.split_to(N);
+        Ok(array)
+    }
+
+    /// Reads the NUL-terminated word that a reply begins with and checks it.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::UnexpectedWord`] where it is another, [`DecodeError::MissingField`] where there is none.
+    pub fn word(&mut self, expected: &'static str) -> Result<(), DecodeError> {
+        let found = self.text("first word")?;
+        if found == expected { Ok(()) } else { Err(DecodeError::UnexpectedWord { expected, found }) }
+    }
+
+    /// Counts the NUL-terminated strings that are left.
+    pub fn count(&self) -> usize {
+        self.rest.iter().filter(|&&byte| byte == 0).count()
+    }
+
+    /// Checks that nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::TrailingBytes`] that says how much is.
+    pub fn finish(self) -> Result<(), DecodeError> {
+        match self.rest.len() {
+            0 => Ok(()),
+            bytes => Err(DecodeError::TrailingBytes { bytes }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bound_is_checked() {
+        let mut fields = Fields::new(&Bytes::from_static(b"Word\x0042\0x\0tail"));
+        fields.word("Word").unwrap();
+        assert_eq!(fields.count(), 2);
+        assert_eq!(fields.number::<u16>("a"), Ok(42));
+        assert_eq!(
+            fields.number::<u16>("b"),
+            Err(DecodeError::InvalidField { field: "b", value: "x".into(), expected: "a number in range" })
+        );
+        assert_eq!(fields.text("c"), Err(DecodeError::MissingField { field: "c" }));
+        assert_eq!(fields.array::<5>("d"), Err(DecodeError::MissingField { field: "d" }));
+        assert_eq!(fields.array::<3>("d"), Ok(*b"tai"));
+        assert_eq!(fields.finish(), Err(DecodeError::TrailingBytes { bytes: 1 }));
+    }
+}

@@ -1,0 +1,43 @@
+use super::{Accepted, Body, Request, node_id, request};
+use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
+
+/// Detaches a node at once: Pgpool sets it down. Since 3.5.
+///
+/// A node that is down already is refused with an error; one that does not exist is not refused. Detaching the primaryn/// makes Pgpool search another for up to search_primary_node_timeout. Success means that the request was queued: read the state back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DetachNode {
+    /// The node.
+    pub node: NodeId,
+}
+
+impl Request for DetachNode {
+    const KIND: RequestKind = RequestKind::DETACH_NODE;
+    const REPLY: ReplyKind = ReplyKind::DETACH_NODE;
+    type Reply = Accepted;
+
+    fn encode(&self) -> Frame<RequestKind> {
+        Body::empty().shown(self.node).frame(Self::KIND)
+    }
+
+    fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
+        let mut fields = request(frame, Self::KIND)?;
+        let node = node_id(&mut fields)?;
+        fields.finish()?;
+        Ok(Self { node })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reply;
+    use super::super::test::{frames, golden};
+    use super::*;
+
+    #[test]
+    fn golden_bytes() {
+        golden(&DetachNode { node: "2".parse().unwrap() }, b"D\0\0\0\x062\0");
+        let bytes = b"d\0\0\0\x14CommandComplete\0";
+        assert_eq!(Accepted::decode(&frames(bytes)), Ok(Accepted));
+        assert_eq!(Accepted.encode(DetachNode::REPLY)[0].to_bytes(), &bytes[..]);
+    }
+}

@@ -1,0 +1,185 @@
+use super::{ARRAY_SIZE, Body, COMPLETE, NodeStatus, PADDING, Query, Reply, Request, request, rows};
+use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind, Text};
+
+/// The word of a row.
+const ROW: &str = "ProcessConfig";
+
+/// Asks for Pgpool's settings and the state of its nodes. Since 3.5.
+///
+/// Answered from memory: no node is connected to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReadPoolStatus;
+
+impl Request for ReadPoolStatus {
+    const KIND: RequestKind = RequestKind::READ_POOL_STATUS;
+    const REPLY: ReplyKind = ReplyKind::POOL_STATUS;
+    type Reply = PoolStatus;
+
+    fn encode(&self) -> Frame<RequestKind> {
+        Frame::new(Self::KIND, PADDING)
+    }
+
+    fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
+        request(frame, Self::KIND).map(|_| Self)
+    }
+}
+
+impl Query for ReadPoolStatus {}
+
+/// The answer to [`ReadPoolStatus`]: 140 to 180 parameters and some more for every node.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PoolStatus {
+    /// The parameters in the server's order.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A setting, or a state shown like one.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Parameter {
+    /// Its name in `pgpool.conf`.
+    pub name: Text,
+    /// Its value.
+    pub value: Text,
+    /// What the server says of it.
+    pub description: Text,
+}
+
+/// A node as pool status lists it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfiguredNode {
+    /// The N of its parameters.
+    pub id: NodeId,
+    /// `backend_hostnameN`.
+    pub host: Text,
+    /// `backend_portN`.
+    pub port: u16,
+    /// `backend_statusN`; quarantine shows as down. `None` for a word that this version does not know.
+    pub status: Option<NodeStatus>,
+    /// `backend_flagN`, such as `ALLOW_TO_FAILOVER`.
+    pub flag: Text,
+}
+
+impl PoolStatus {
+    /// Returns the value of a parameter.
+    pub fn value(&self, name: &str) -> Option<&Text> {
+        self.parameters.iter().find(|parameter| parameter.name == name).map(|parameter| &parameter.value)
+    }
+
+    /// Returns the value of a numeric parameter; switches are 0 and 1.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.value(name)?.as_str()?.parse().ok()
+    }
+
+    /// Returns the nodes in the order of their ids. Ids may have gaps.
+    ///
+    /// # Errors
+    ///
+    /// A port that is none, or a host without a port.
+    pub fn nodes(&self) -> Result<Vec<ConfiguredNode>, DecodeError> {
+        const HOST: &str = "backend_hostname";
+        let mut nodes = Vec::new();
+        for parameter in &self.parameters {
+            let Some(id) = parameter.name.as_str().and_then(|name| name.strip_prefix(HOST)?.parse().ok()) else {
+                continue;
+            };
+            nodes.push(self.node(id, parameter.value.clone())?);
+        }
+        nodes.sort_by_key(|node| node.id);
+        Ok(nodes)
+    }
+
+    fn node(&self, id: NodeId, host: Text) -> Result<ConfiguredNode, DecodeError> {
+        let value = |name: &str| self.value(&format!("{name}{id}")).cloned();
+        let port = value("backend_port").ok_or(DecodeError::MissingField { field: "backend_port" })?;
+        let port = port.as_str().and_then(|text| text.parse().ok()).ok_or(DecodeError::InvalidField {
+            field: "backend_port",
+            value: port,
+            expected: "a port",
+        })?;
+        Ok(ConfiguredNode {
+            id,
+            host,
+            port,
+            status: value("backend_status").as_ref().and_then(NodeStatus::from_word),
+            flag: value("backend_flag").unwrap_or_default(),
+        })
+    }
+}
+
+impl Reply for PoolStatus {
+    fn decode(frames: &[Frame<ReplyKind>]) -> Result<Self, DecodeError> {
+        let mut parameters = Vec::with_capacity(frames.len());
+        for row in rows(frames, ROW)? {
+            let mut row = row?;
+            parameters.push(Parameter {
+                name: row.text("name")?,
+                value: row.text("value")?,
+                description: row.text("description")?,
+            });
+            row.finish()?;
+        }
+        Ok(Self { parameters })
+    }
+
+    fn encode(&self, kind: ReplyKind) -> Vec<Frame<ReplyKind>> {
+        // The one count that is binary.
+        let count = u32::try_from(self.parameters.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let mut frames = vec![Body::new(ARRAY_SIZE).raw(&count).frame(kind)];
+        frames.extend(self.parameters.iter().map(|Parameter { name, value, description }| {
+            Body::new(ROW).text(name.as_bytes()).text(value.as_bytes()).text(description.as_bytes()).frame(kind)
+        }));
+        frames.push(Body::new(COMPLETE).frame(kind));
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test::{golden, reply};
+    use super::*;
+
+    const KIND: ReplyKind = ReplyKind::POOL_STATUS;
+
+    /// Rows of 4.7.3, and the status code that 3.5.0 sends.
+    const BODIES: &[&[u8]] = &[
+        b"ArraySize\0\0\0\0\x07",
+        b"ProcessConfig\0backend_clustering_mode\x001\0clustering mode\0",
+        b"ProcessConfig\0search_primary_node_timeout\x003\0max time in seconds to search for primary node after failover\0",
+        b"ProcessConfig\0backend_hostname10\0pg10\0backend #10 hostname\0",
+        b"ProcessConfig\0backend_port10\x005433\0backend #10 port number\0",
+        b"ProcessConfig\0backend_status10\x002\0status of backend #10\0",
+        b"ProcessConfig\0backend_hostname2\x00127.0.0.13\0backend #2 hostname\0",
+        b"ProcessConfig\0backend_port2\x0014712\0backend #2 port number\0",
+        b"ProcessConfig\0backend_status2\0waiting\0status of backend #2\0",
+        b"ProcessConfig\0backend_flag2\0ALLOW_TO_FAILOVER\0backend #2 flag\0",
+        b"CommandComplete\0",
+    ];
+
+    #[test]
+    fn golden_bytes() {
+        golden(&ReadPoolStatus, b"B\0\0\0\x05\0");
+        let frames = reply(KIND, BODIES);
+        let status = PoolStatus::decode(&frames).unwrap();
+        let mut again = status.encode(KIND);
+        assert_eq!(again.remove(0).body, &b"ArraySize\0\0\0\0\x09"[..], "what the server counted is not kept");
+        assert_eq!(again, frames[1..]);
+    }
+
+    #[test]
+    fn nodes_are_gathered_in_the_order_of_their_ids() {
+        let status = PoolStatus::decode(&reply(KIND, BODIES)).unwrap();
+        assert_eq!(status.number("search_primary_node_timeout"), Some(3));
+        let nodes = status.nodes().unwrap();
+        let shown: Vec<_> = nodes.iter().map(|node| (node.id.get(), node.port, node.status)).collect();
+        assert_eq!(shown, [(2, 14712, Some(NodeStatus::Waiting)), (10, 5433, Some(NodeStatus::Up))]);
+        assert_eq!(nodes[0].flag, "ALLOW_TO_FAILOVER");
+    }
+
+    #[test]
+    fn a_host_without_a_port_is_an_error() {
+        let mut bodies = BODIES.to_vec();
+        bodies.remove(7);
+        let status = PoolStatus::decode(&reply(KIND, &bodies)).unwrap();
+        assert_eq!(status.nodes(), Err(DecodeError::MissingField { field: "backend_port" }));
+    }
+}

@@ -1,0 +1,184 @@
+use serde::Deserialize;
+
+use super::{Body, COMPLETE, Query, Reply, Request, complete, request};
+use crate::{DecodeError, Frame, ReplyKind, RequestKind, Text};
+
+/// Asks for the watchdog's view of its cluster. Since 3.5; an error where the watchdog is off.
+///
+/// 3.5.0 never answers it with the watchdog on. An index that does not exist is no error: one member with id −1 comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReadWatchdogInfo {
+    /// Every member, this Pgpool first.
+    All,
+    /// One member; 0 is this Pgpool.
+    Member(u8),
+}
+
+impl Request for ReadWatchdogInfo {
+    const KIND: RequestKind = RequestKind::READ_WATCHDOG_INFO;
+    const REPLY: ReplyKind = ReplyKind::WATCHDOG_INFO;
+    type Reply = WatchdogInfo;
+
+    fn encode(&self) -> Frame<RequestKind> {
+        match self {
+            Self::All => Body::empty().shown(-1),
+            Self::Member(index) => Body::empty().shown(index),
+        }
+        .frame(Self::KIND)
+    }
+
+    fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
+        let mut fields = request(frame, Self::KIND)?;
+        let value = fields.text("watchdog index")?;
+        fields.finish()?;
+        match value.as_str().map(|text| (text, text.parse())) {
+            Some(("-1", _)) => Ok(Self::All),
+            Some((_, Ok(index))) => Ok(Self::Member(index)),
+            _ => Err(DecodeError::InvalidField { field: "watchdog index", value, expected: "-1 or a number" }),
+        }
+    }
+}
+
+impl Query for ReadWatchdogInfo {}
+
+/// The answer to [`ReadWatchdogInfo`]: the watchdog's own JSON.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WatchdogInfo {
+    /// The JSON as the server sent it.
+    pub json: Text,
+}
+
+/// What the JSON says. Unknown keys are passed over; what a server does not send is `None`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "PascalCase", default)]
+#[non_exhaustive]
+pub struct WatchdogCluster {
+    /// Members listed.
+    pub node_count: Option<i64>,
+    /// Members other than this Pgpool.
+    pub remote_node_count: Option<i64>,
+    /// Members that count for the quorum, other than this Pgpool. Since 4.3.
+    pub member_remote_node_count: Option<i64>,
+    /// How many members a quorum needs. Since 4.3.
+    pub nodes_require_for_quorum: Option<i64>,
+    /// 1 exists, 0 is on the edge, −1 is absent, −2 no leader.
+    pub quorum_status: Option<i64>,
+    /// Members alive.
+    pub alive_node_count: Option<i64>,
+    /// Whether this Pgpool holds the virtual address: 0 or 1.
+    pub escalated: Option<i64>,
+    /// The leader's name; `MasterNodeName` before 4.2.
+    #[serde(alias = "MasterNodeName")]
+    pub leader_node_name: Option<String>,
+    /// The leader's host; `MasterHostName` before 4.2.
+    #[serde(alias = "MasterHostName")]
+    pub leader_host_name: Option<String>,
+    /// The members, this Pgpool first.
+    #[serde(rename = "WatchdogNodes")]
+    pub members: Vec<WatchdogMember>,
+}
+
+/// A member of the watchdog's cluster.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "PascalCase", default)]
+#[non_exhaustive]
+pub struct WatchdogMember {
+    /// 0 for this Pgpool; −1 where the index asked for does not exist.
+    #[serde(rename = "ID")]
+    pub id: Option<i64>,
+    /// The member's name; may hold blanks.
+    pub node_name: Option<String>,
+    /// Its host.
+    pub host_name: Option<String>,
+    /// The virtual address, `Not_Set` without one.
+    #[serde(rename = "DelegateIP")]
+    pub delegate_ip: Option<String>,
+    /// The watchdog's port.
+    pub wd_port: Option<i64>,
+    /// The port for SQL.
+    pub pgpool_port: Option<i64>,
+    /// The state: 4 leader, 7 standby, 8 lost, 10 shut down, and others.
+    pub state: Option<i64>,
+    /// The state's name; the leader is `MASTER` before 4.2.
+    pub state_name: Option<String>,
+    /// The priority in elections.
+    pub priority: Option<i64>,
+    /// Whether the member counts for the quorum. Since 4.3.
+    pub membership: Option<i64>,
+    /// The same in words. Since 4.3.
+    pub membership_string: Option<String>,
+}
+
+impl WatchdogMember {
+    /// Tells whether this member leads.
+    pub fn is_leader(&self) -> bool {
+        const LEADER: i64 = 4;
+        self.state == Some(LEADER)
+    }
+}
+
+impl WatchdogInfo {
+    /// Reads the JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::WatchdogJson`] where it is no JSON or has values of other types than the known ones.
+    pub fn cluster(&self) -> Result<WatchdogCluster, DecodeError> {
+        serde_json::from_str::<serde_json::Map<_, _>>(&self.json.to_string_lossy())
+            .and_then(|object| WatchdogCluster::deserialize(serde_json::Value::Object(object)))
+            .map_err(|error| DecodeError::WatchdogJson { reason: error.to_string() })
+    }
+}
+
+impl Reply for WatchdogInfo {
+    fn decode(frames: &[Frame<ReplyKind>]) -> Result<Self, DecodeError> {
+        let mut fields = complete(frames)?;
+        let json = fields.text("watchdog JSON")?;
+        fields.finish()?;
+        Ok(Self { json })
+    }
+
+    fn encode(&self, kind: ReplyKind) -> Vec<Frame<ReplyKind>> {
+        vec![Body::new(COMPLETE).text(self.json.as_bytes()).frame(kind)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test::{golden, reply};
+    use super::*;
+
+    const KIND: ReplyKind = ReplyKind::WATCHDOG_INFO;
+
+    /// What 4.1.4 and 4.7.3 sent, shortened to one member.
+    const OLD: &[u8] = b"CommandComplete\0{\"RemoteNodeCount\":2,\"QuorumStatus\":1,\"AliveNodeCount\":2,\"Escalated\":1,\"MasterNodeName\":\"127.0.0.1:14130 Linux vm\",\"MasterHostName\":\"127.0.0.1\",\"NodeCount\":3,\"WatchdogNodes\": [{\"ID\":0,\"State\":4,\"NodeName\":\"127.0.0.1:14130 Linux vm\",\"HostName\":\"127.0.0.1\",\"StateName\":\"MASTER\",\"DelegateIP\":\"Not_Set\",\"WdPort\":14132,\"PgpoolPort\":14130,\"Priority\":10}]}\0";
+    const NEW: &[u8] = b"CommandComplete\0{\"RemoteNodeCount\":2,\"MemberRemoteNodeCount\":2,\"NodesRequireForQuorum\":2,\"QuorumStatus\":1,\"AliveNodeCount\":2,\"Escalated\":1,\"LeaderNodeName\":\"127.0.0.1:14730 Linux vm\",\"LeaderHostName\":\"127.0.0.1\",\"NodeCount\":1,\"WatchdogNodes\": [{\"ID\":-1,\"State\":-1,\"Membership\":-1,\"MembershipString\":\"Not_Set\",\"NodeName\":\"Not_Set\",\"HostName\":\"Not_Set\",\"StateName\":\"Not_Set\",\"DelegateIP\":\"Not_Set\",\"WdPort\":0,\"PgpoolPort\":0,\"Priority\":0}]}\0";
+
+    #[test]
+    fn golden_bytes() {
+        golden(&ReadWatchdogInfo::All, b"W\0\0\0\x07-1\0");
+        golden(&ReadWatchdogInfo::Member(0), b"W\0\0\0\x060\0");
+        for body in [OLD, NEW] {
+            let frames = reply(KIND, &[body]);
+            assert_eq!(WatchdogInfo::decode(&frames).unwrap().encode(KIND), frames);
+        }
+    }
+
+    #[test]
+    fn old_and_new_names_mean_the_same() {
+        let cluster = |body| WatchdogInfo::decode(&reply(KIND, &[body])).unwrap().cluster().unwrap();
+        let (old, new) = (cluster(OLD), cluster(NEW));
+        assert_eq!(old.leader_host_name.as_deref(), Some("127.0.0.1"));
+        assert!(old.members[0].is_leader());
+        assert_eq!((old.nodes_require_for_quorum, new.nodes_require_for_quorum), (None, Some(2)));
+        assert_eq!((new.members[0].id, new.members[0].is_leader()), (Some(-1), false));
+    }
+
+    #[test]
+    fn bad_json_is_an_error() {
+        for json in ["", "{", "[]", "{\"NodeCount\":\"x\"}"] {
+            let info = WatchdogInfo { json: json.into() };
+            assert!(matches!(info.cluster(), Err(DecodeError::WatchdogJson { .. })), "{json}");
+        }
+    }
+}
