@@ -1,4 +1,50 @@
-//! The command line.
-use std::process::ExitCode;
-/// Runs.
-pub fn main() -> ExitCode { ExitCode::SUCCESS }
+//! `pcpctl`: makes Pgpool-II's view of its nodes what you asked for, and proves it.
+//!
+//! A thin shell over `pcp-client`: it reads arguments and environment, calls one function of the library, prints what
+//! came of it and ends with an exit code that means something. No protocol knowledge and no decisions are here.
+
+mod args;
+mod cmd;
+mod exit;
+mod output;
+mod settings;
+
+use std::ffi::OsString;
+use std::process;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::Cli;
+pub use exit::Exit;
+
+/// Runs the command line and ends the process.
+///
+/// By `exit` rather than by returning: a resolver that hangs in a thread of the runtime would hold up its shutdown.
+pub fn main() -> ! {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => cmd::run(cli, &|name| std::env::var_os(name)),
+        Err(error) => usage(&error, std::env::args_os().nth(1)),
+    };
+    process::exit(exit.code())
+}
+
+/// Shows help, or what is wrong with the arguments. A hook's caller reads stdout, so its verdict goes there as well.
+fn usage(error: &clap::Error, verb: Option<OsString>) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            output::out(error.render());
+            Exit::Done
+        }
+        _ => {
+            let verb = verb.unwrap_or_default();
+            if let Some(verb) = verb.to_str().filter(|verb| cmd::HOOK_VERBS.contains(verb)) {
+                let text = error.render().to_string();
+                let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                output::line(format_args!("pcpctl {verb} did nothing: {reason}"));
+            }
+            output::err(error.render());
+            Exit::Usage
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! `pcpctl`; everything is in the library.
-use std::process::ExitCode;
-fn main() -> ExitCode {
+
+fn main() {
     pcp_cli::main()
 }

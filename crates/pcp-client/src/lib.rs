@@ -1,1 +1,58 @@
-//! PCP client.
+//! Async client for Pgpool-II's PCP port, and the engine that makes its state what the caller asked for.
+//!
+//! * [`Client`] is one connection: queries in batches, changes last, nothing ever answered by the wrong reply.
+//! * [`observe()`] reads the state of a Pgpool without making it connect to a backend.
+//! * [`inspect()`] adds what Pgpool finds when it asks the backends, for people.
+//! * [`resolve()`] finds the node that an address means.
+//! * [`converge()`] takes a wanted state, acts where it differs, and reads it back.
+//! * [`converge_all()`] does that on several Pgpools at once.
+//! * [`passfile`] finds passwords as libpcp does, but says why where it finds none.
+//!
+//! Everything is bounded by a [`Deadline`]; time comes from tokio alone, so a paused clock tests all of it.
+//!
+//! # Example
+//!
+//! Detach a node and know that it is detached:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use pcp_client::{Connector, Deadline, Endpoint, Options, Want, converge};
+//! use pcp_proto::Credentials;
+//!
+//! let pgpool = Connector {
+//!     endpoint: Endpoint::parse("pgpool1", 9898)?,
+//!     connect_timeout: Duration::from_secs(3),
+//! };
+//! let credentials = Credentials::new("pcpadmin", b"secret")?;
+//! let options = Options { deadline: Deadline::after(Duration::from_secs(30)), settle: Duration::ZERO };
+//! let report = converge(&pgpool, &credentials, &"10.0.0.3".parse()?, Want::Detached, options).await;
+//! report.result?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod connect;
+mod converge;
+mod deadline;
+mod endpoint;
+mod error;
+mod fleet;
+mod inspect;
+mod observe;
+pub mod passfile;
+mod resolve;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+
+pub use client::{Client, Limits};
+pub use connect::{Connect, Connector, Stream};
+pub use converge::{Change, Failure, Goal, Memory, Options, Report, Step, Time, Want, converge, plan};
+pub use deadline::Deadline;
+pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
+pub use error::{Error, ErrorKind};
+pub use fleet::converge_all;
+pub use inspect::{Inspection, inspect};
+pub use observe::{Node, Server, View, observe, observe_again};
+pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};

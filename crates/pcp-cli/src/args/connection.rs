@@ -1,0 +1,100 @@
+//! Options that many commands share. They are flattened into each, never global: that costs start-up time.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::values::duration;
+
+/// Where Pgpool is and who we are there.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connection options")]
+pub(crate) struct ConnectionArgs {
+    /// Pgpool's host, or a directory with its PCP socket; several by repetition or commas [env: PCP_HOST] [default: the socket in
+    /// /var/run/postgresql or /tmp, else localhost]
+    #[arg(short = 'h', short_alias = 'H', long, value_name = "HOST[:PORT]", value_delimiter = ',')]
+    pub(crate) host: Vec<String>,
+    /// Pgpool's PCP port [env: PCP_PORT] [default: 9898]
+    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// The PCP user [env: PCP_USER] [default: the name of the user who runs this]
+    #[arg(short = 'U', long, value_name = "NAME", visible_alias = "username")]
+    pub(crate) user: Option<String>,
+    /// Never ask for a password
+    #[arg(short = 'w', long)]
+    pub(crate) no_password: bool,
+    /// A file of host:port:user:password lines, readable by its owner only [env: PCPPASSFILE] [default: ~/.pcppass]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passfile: Option<PathBuf>,
+    /// A file that holds nothing but the password [env: PCP_PASSWORD_FILE; PCP_PASSWORD holds the password itself]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// How long to try each address of a host
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s")]
+    pub(crate) connect_timeout: Duration,
+    /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach 30s, attach and promote 60s, others 8s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// How to print.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output options")]
+pub(crate) struct OutputArgs {
+    /// What to print on stdout. JSON is a stable format, text is not
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Table)]
+    pub(crate) output: OutputFormat,
+    /// Print nothing on success
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Log to stderr what is done; twice and three times for more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Text for people
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// The options of a hook.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HookArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// The port of NODE, where it has none
+    #[arg(long, value_name = "PORT", help_heading = "Connection options",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) backend_port: Option<u16>,
+    /// How long a state has to last before it counts, after an attach or a change of primary
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1500ms",
+        help_heading = "Connection options")]
+    pub(crate) settle: Duration,
+}
+
+/// The options of a command for people, who may be asked for a password.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) prompt: PromptArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Whether to ask for a password.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connection options")]
+pub(crate) struct PromptArgs {
+    /// Ask for the password on the terminal
+    #[arg(short = 'W', long = "password", conflicts_with = "no_password")]
+    pub(crate) prompt: bool,
+}

@@ -1,0 +1,50 @@
+use pcp_client::{Client, Connect, Limits, observe, resolve};
+use serde::Serialize;
+
+use super::read::{self, Answer, Unread};
+use crate::args::IsPrimaryArgs;
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::Env;
+
+pub(super) fn run(args: &IsPrimaryArgs, env: Env<'_>) -> Exit {
+    let name = args.node.0.clone().with_default_port(args.backend_port);
+    read::run(&args.show, env, async |target, settings| {
+        let stream = target.connector.connect(settings.deadline).await?;
+        let mut client = Client::new(stream, target.credentials.clone(), Limits::new(settings.deadline));
+        let view = observe(&mut client).await?;
+        client.close().await;
+        let node = resolve(&name, &view.nodes)
+            .await
+            .map_err(|error| Unread { exit: Exit::Node, reason: output::chain(&error) })?;
+        if !view.has_primary_role() {
+            let reason = "this Pgpool does not tell who is the primary".to_owned();
+            return Err(Unread { exit: Exit::NotVerified, reason });
+        }
+        Ok(IsPrimary {
+            primary: node.is_primary() && node.is_attached(),
+            node_id: node.id.get(),
+            state: node.state(),
+            shown: node.to_string(),
+        })
+    })
+}
+
+#[derive(Serialize)]
+struct IsPrimary {
+    primary: bool,
+    node_id: u8,
+    state: String,
+    #[serde(skip)]
+    shown: String,
+}
+
+impl Answer for IsPrimary {
+    fn text(&self) -> String {
+        format!("{}: node {} is {}", if self.primary { "yes" } else { "no" }, self.shown, self.state)
+    }
+
+    fn exit(&self) -> Exit {
+        if self.primary { Exit::Done } else { Exit::No }
+    }
+}

@@ -1,0 +1,63 @@
+//! One file per command.
+
+mod attach;
+mod detach;
+mod hook;
+mod is_primary;
+mod promote;
+mod read;
+mod sandbox_drill;
+mod sandbox_serve;
+mod show_nodes;
+mod show_watchdog;
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::Env;
+
+/// The verbs that a manager calls as hooks.
+pub(crate) const HOOK_VERBS: [&str; 3] = ["attach", "detach", "promote"];
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
+    match cli.command {
+        Command::Attach(args) => attach::run(&args, env),
+        Command::Detach(args) => detach::run(&args, env),
+        Command::Promote(args) => promote::run(&args, env),
+        Command::IsPrimary(args) => is_primary::run(&args, env),
+        Command::Show(ShowCommand::Nodes(args)) => show_nodes::run(&args, env),
+        Command::Show(ShowCommand::Watchdog(args)) => show_watchdog::run(&args, env),
+        Command::Sandbox(SandboxCommand::Serve(args)) => sandbox_serve::run(&args),
+        Command::Sandbox(SandboxCommand::Drill(args)) => sandbox_drill::run(&args),
+    }
+}
+
+/// Starts logging to stderr.
+fn start_log(args: &OutputArgs) {
+    let level = match args.verbose {
+        0 => return,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false).init();
+}
+
+/// Runs a future to its end on this thread.
+fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(future);
+            // A resolver may hang in a thread of the runtime, and nothing waits for it.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => {
+            output::err_line(format_args!("pcpctl: cannot start: {error}"));
+            Exit::Unreachable
+        }
+    }
+}

@@ -1,0 +1,20 @@
+use pcp_client::Want;
+
+use super::hook::{self, Hook};
+use crate::args::PromoteArgs;
+use crate::exit::Exit;
+use crate::settings::Env;
+
+pub(super) fn run(args: &PromoteArgs, env: Env<'_>) -> Exit {
+    hook::run(
+        Hook {
+            verb: "promote",
+            node: &args.node.0,
+            want: Want::Primary,
+            failed: args.failed.0.as_ref(),
+            default_limit: hook::ATTACH_LIMIT,
+        },
+        &args.hook,
+        env,
+    )
+}

@@ -1,0 +1,110 @@
+//! What the commands that only read share: ask every Pgpool, print what came, one exit code for all.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use pcp_client::Error;
+use serde::Serialize;
+
+use super::{block_on, start_log};
+use crate::args::{OutputFormat, ShowArgs};
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::{Env, Settings, Target};
+
+/// The whole time of a command that reads.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// An answer from one Pgpool, in the shape that is printed.
+pub(super) trait Answer: Serialize {
+    /// Shows it to people.
+    fn text(&self) -> String;
+
+    /// Tells how the command ends where this is the only answer.
+    fn exit(&self) -> Exit {
+        Exit::Done
+    }
+}
+
+/// What could not be read, with its exit code.
+pub(super) struct Unread {
+    pub(super) exit: Exit,
+    pub(super) reason: String,
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self { exit: (&error).into(), reason: output::chain(&error) }
+    }
+}
+
+#[derive(Serialize)]
+struct Document<A> {
+    schema_version: u32,
+    exit_code: i32,
+    pgpools: Vec<Entry<A>>,
+}
+
+#[derive(Serialize)]
+struct Entry<A> {
+    endpoint: String,
+    error: Option<String>,
+    #[serde(flatten)]
+    answer: Option<A>,
+}
+
+/// Asks every Pgpool at the same time and prints the answers in the order in which the Pgpools were given.
+pub(super) fn run<A: Answer>(
+    args: &ShowArgs,
+    env: Env<'_>,
+    ask: impl AsyncFn(&Target, &Settings) -> Result<A, Unread>,
+) -> Exit {
+    start_log(&args.output);
+    let settings = match Settings::new(&args.connection, Some(&args.prompt), LIMIT, env) {
+        Ok(settings) => settings,
+        Err(error) => {
+            output::err_line(format_args!("pcpctl: {}", output::chain(&error)));
+            return Exit::Config;
+        }
+    };
+    block_on(async {
+        let asked = settings.targets.iter().map(|target| ask(target, &settings));
+        let answers = join_all(asked).await;
+        print(args, &settings, answers)
+    })
+}
+
+fn print<A: Answer>(args: &ShowArgs, settings: &Settings, answers: Vec<Result<A, Unread>>) -> Exit {
+    let exits = answers.iter().map(|answer| match answer {
+        Ok(answer) => answer.exit(),
+        Err(unread) => unread.exit,
+    });
+    let exit = Exit::combine(exits);
+    let several = answers.len() > 1;
+    let mut entries = Vec::new();
+    for (target, answer) in settings.targets.iter().zip(answers) {
+        let endpoint = target.connector.endpoint.to_string();
+        let (answer, error) = match answer {
+            Ok(answer) => (Some(answer), None),
+            Err(unread) => (None, Some(unread.reason)),
+        };
+        if let Some(error) = &error {
+            output::err_line(format_args!("pcpctl: {endpoint}: {error}"));
+        }
+        if let (OutputFormat::Table, Some(answer), false) = (args.output.output, &answer, args.output.quiet) {
+            if several {
+                output::line(format_args!("{endpoint}:"));
+            }
+            output::line(answer.text());
+        }
+        entries.push(Entry { endpoint, error, answer });
+    }
+    if args.output.output == OutputFormat::Json {
+        output::json(&Document {
+            schema_version: output::SCHEMA_VERSION,
+            exit_code: exit.code(),
+            pgpools: entries,
+        });
+    }
+    exit
+}

@@ -1,0 +1,34 @@
+use pcp_client::sandbox::{Sandbox, World};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{block_on, sandbox_drill};
+use crate::args::SandboxServeArgs;
+use crate::exit::Exit;
+use crate::output;
+
+pub(super) fn run(args: &SandboxServeArgs) -> Exit {
+    block_on(async {
+        let world: World = sandbox_drill::world(args.age);
+        let sandbox = match Sandbox::start_on(world, args.listen).await {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                output::err_line(format_args!("pcpctl: cannot listen on {}: {error}", args.listen));
+                return Exit::Config;
+            }
+        };
+        output::line(format_args!(
+            "A sandbox of Pgpool {} listens on {}; user pcpadmin, password secret. It ends with Ctrl-C.",
+            args.age,
+            sandbox.address()
+        ));
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return Exit::Config;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => Exit::Done,
+            _ = terminate.recv() => Exit::Done,
+        }
+    })
+}

@@ -1,0 +1,94 @@
+//! Printing: the only place that writes to stdout and stderr.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// The version of every JSON shape. It grows only when a field changes its meaning or goes away.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+/// Prints to stdout as it is.
+pub(crate) fn out(text: impl Display) {
+    print(io::stdout(), text);
+}
+
+/// Prints a line to stdout, made safe for a terminal.
+pub(crate) fn line(text: impl Display) {
+    out(format_args!("{}\n", printable(&text.to_string())));
+}
+
+/// Prints to stderr as it is.
+pub(crate) fn err(text: impl Display) {
+    print(io::stderr(), text);
+}
+
+/// Prints a line to stderr, made safe for a terminal.
+pub(crate) fn err_line(text: impl Display) {
+    err(format_args!("{}\n", printable(&text.to_string())));
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => out(format_args!("{text}\n")),
+        Err(error) => err_line(format_args!("cannot write JSON: {error}")),
+    }
+}
+
+/// Lays out rows under titles, without lines around them.
+pub(crate) fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(titles);
+    table.add_rows(rows.map(|row| row.into_iter().map(|cell| printable(&cell)).collect::<Vec<_>>()));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Shows an error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Escapes what could steer a terminal or reorder its text: servers choose host names and error messages.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) && c != '\n' {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Writes and flushes; a reader that has gone is no reason to fail.
+fn print(mut stream: impl Write, text: impl Display) {
+    let _gone = write!(stream, "{text}").and_then(|()| stream.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped() {
+        assert_eq!(printable("pg\u{1b}[2J\u{202e}x\r"), "pg\\u{1b}[2J\\u{202e}x\\r");
+        assert_eq!(printable("Zürich 日本"), "Zürich 日本");
+    }
+}

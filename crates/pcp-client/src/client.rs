@@ -1,0 +1,357 @@
+//! One connection.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pcp_proto::message::{Batch, QueryBatch, ReadNodeCount};
+use pcp_proto::{Credentials, Event, Frame, ReplyKind, RequestKind, ServerMessage, Session, Ticket};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, trace};
+
+use crate::{Deadline, Error, ErrorKind};
+
+/// The most bytes of one reply that are kept.
+const MAX_REPLY_BYTES: usize = 64 << 20;
+/// The most notices that are kept.
+const MAX_NOTICES: usize = 64;
+
+/// How long a connection waits for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For the salt and the login together.
+    pub login: Duration,
+    /// For the next frame of a reply to a query.
+    pub query: Duration,
+    /// For the reply to a change: a watchdog in transition holds it back for up to 20 s.
+    pub change: Duration,
+    /// For everything; wins over the others.
+    pub deadline: Deadline,
+}
+
+impl Limits {
+    /// Makes the default limits: 5 s for login and queries, 25 s for changes.
+    pub fn new(deadline: Deadline) -> Self {
+        Self {
+            login: Duration::from_secs(5),
+            query: Duration::from_secs(5),
+            change: Duration::from_secs(25),
+            deadline,
+        }
+    }
+}
+
+/// One connection to a Pgpool over any stream.
+///
+/// Nothing is sent before the first request: login and first batch then share a write. There is no background task; bytes
+/// move while one of the methods is awaited.
+///
+/// Connections should be short. Pgpool before 4.5 replaces its PCP process about a second after every change and first waits
+/// for **all** connections to close: until then it accepts no login and carries out no further change. That is why
+/// [`finish`](Self::finish), the only way to send a change, takes the client with it.
+///
+/// # Cancel safety
+///
+/// A future of [`send`](Self::send) may be dropped at any point. Requests of which no byte was written are taken back, and the
+/// replies to the others are read and thrown away before the next request's reply: no reply is ever taken for another one's.
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use pcp_client::{Client, Connect, Connector, Deadline, Endpoint, Limits};
+/// use pcp_proto::Credentials;
+/// use pcp_proto::message::{ReadNodeCount, ReadPoolStatus};
+///
+/// let deadline = Deadline::after(Duration::from_secs(8));
+/// let connector = Connector {
+///     endpoint: Endpoint::parse("pgpool1", 9898)?,
+///     connect_timeout: Duration::from_secs(3),
+/// };
+/// let credentials = Credentials::new("pcpadmin", b"secret")?;
+/// let mut client = Client::new(connector.connect(deadline).await?, credentials, Limits::new(deadline));
+/// let (count, status) = client.send((ReadNodeCount, ReadPoolStatus)).await;
+/// println!("{} nodes, {} parameters", count?.0, status?.parameters.len());
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Client<S> {
+    stream: S,
+    session: Session,
+    limits: Limits,
+    started: Option<Instant>,
+    /// Why nothing more can be asked.
+    ended: Option<Error>,
+    write_error: Option<io::Error>,
+    notices: Vec<ServerMessage>,
+    asked: Vec<RequestKind>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Takes a connection on which nothing was said yet.
+    pub fn new(stream: S, credentials: Credentials, limits: Limits) -> Self {
+        Self {
+            stream,
+            session: Session::new(credentials),
+            limits,
+            started: None,
+            ended: None,
+            write_error: None,
+            notices: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// Asks queries in one write and returns their answers. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Each request has its own: a refusal of one leaves the others as they are. The end of the connection is the error of
+    /// every request without an answer, and of all that come later.
+    pub async fn send<B: QueryBatch>(&mut self, batch: B) -> B::Output<Error> {
+        self.run(&batch, self.limits.query, false).await
+    }
+
+    /// Sends a batch and the goodbye in one write, and closes the connection after the last reply.
+    ///
+    /// Success of a change means that Pgpool took the request, nothing more. Dropping the future closes the connection; Pgpool
+    /// may still carry out what it had received.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send). Where [`Error::outcome_unknown`] is true, read the state before anything is repeated.
+    pub async fn finish<B: Batch>(mut self, batch: B) -> B::Output<Error> {
+        self.run(&batch, self.limits.change, true).await
+    }
+
+    /// Logs in and asks nothing. Cancel safe.
+    ///
+    /// Only needed to learn why a login fails where the connection is cut before the reason arrives: requests that the server has
+    /// not read can do that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Authentication`] where the login is refused, and the end of the connection.
+    pub async fn login(&mut self) -> Result<(), Error> {
+        self.run(&Vec::<ReadNodeCount>::new(), self.limits.login, false).await;
+        self.ended.clone().map_or(Ok(()), Err)
+    }
+
+    /// Says goodbye and closes the connection. Pgpool logs a connection that ends without it.
+    pub async fn close(mut self) {
+        if self.ended.is_none() && self.started.is_some() {
+            self.session.withdraw_unsent();
+            self.session.goodbye();
+            let until = self.limits.deadline.cut(Duration::from_millis(100));
+            // Whether anybody hears it does not matter.
+            let _heard = timeout_at(until, poll_fn(|cx| self.poll_write_output(cx))).await;
+        }
+    }
+
+    /// Returns the notices that came so far, the last 64, and forgets them.
+    pub fn take_notices(&mut self) -> Vec<ServerMessage> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Returns what was asked on this connection, the login not counted.
+    pub fn asked(&self) -> &[RequestKind] {
+        &self.asked
+    }
+
+    async fn run<B: Batch>(&mut self, batch: &B, limit: Duration, goodbye: bool) -> B::Output<Error> {
+        self.session.withdraw_unsent();
+        let mut replies = Replies::default();
+        for outgoing in batch.encode() {
+            self.asked.push(outgoing.frame.kind);
+            replies.await_reply(self.session.request(outgoing));
+        }
+        if goodbye {
+            self.session.goodbye();
+        }
+        if let Err(error) = self.collect(&mut replies, limit).await {
+            debug!(%error, "the connection ended");
+            for ticket in replies.unanswered() {
+                let sent = self.session.was_sent(ticket);
+                replies.settle(ticket, Err(without_answer(&error, sent)));
+            }
+            self.ended.get_or_insert(error);
+        }
+        batch.decode(&mut || replies.take())
+    }
+
+    /// Reads until every reply is there.
+    async fn collect(&mut self, replies: &mut Replies, limit: Duration) -> Result<(), Error> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        let mut heard = Instant::now();
+        while replies.is_incomplete() || !self.session.is_logged_in() {
+            let until = self.until(heard, limit);
+            match self.event(until).await? {
+                Event::LoggedIn => {}
+                Event::Reply { ticket, frame, last } => replies.add(ticket, frame, last)?,
+                Event::Refused { ticket: Some(ticket), message } => {
+                    let fatal = message.is_fatal();
+                    let error = Error::refused(message);
+                    replies.settle(ticket, Err(error.clone()));
+                    if fatal {
+                        return Err(error);
+                    }
+                }
+                Event::Refused { ticket: None, message } if !self.session.is_logged_in() => {
+                    return Err(Error::login_refused(message));
+                }
+                Event::Refused { ticket: None, message } => return Err(Error::refused(message)),
+                Event::Notice(notice) => self.keep(notice),
+            }
+            heard = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Returns when the present wait is over.
+    fn until(&mut self, heard: Instant, limit: Duration) -> Instant {
+        let started = *self.started.get_or_insert(heard);
+        let end = if self.session.is_logged_in() { heard + limit } else { started + self.limits.login };
+        end.min(self.limits.deadline.instant())
+    }
+
+    async fn event(&mut self, until: Instant) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.session.poll()? {
+                trace!(?event, "received");
+                return Ok(event);
+            }
+            match timeout_at(until, poll_fn(|cx| self.poll_io(cx))).await {
+                Ok(Ok(0)) => return Err(self.closed(None)),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(self.closed(Some(error))),
+                Err(_) => {
+                    let what = if self.session.is_logged_in() { "its request" } else { "the login" };
+                    return Err(Error::new(ErrorKind::Timeout, format!("Pgpool did not answer {what} in time")));
+                }
+            }
+        }
+    }
+
+    /// Writes what can be written and reads what can be read, in one poll: a server that stops reading until its answers are
+    /// taken would else stop both sides. A write error is kept until the server's last words are read, for they tell why.
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let _written = self.poll_write_output(cx);
+        let mut chunk = [0; 8 << 10];
+        let mut buffer = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        self.session.input().extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_write_output(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.write_error.is_none() && !self.session.output().is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, self.session.output())) {
+                Ok(0) => self.write_error = Some(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.session.advance_output(count),
+                Err(error) => self.write_error = Some(error),
+            }
+        }
+        if self.write_error.is_none() {
+            if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                self.write_error = Some(error);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn closed(&mut self, read_error: Option<io::Error>) -> Error {
+        let when = if self.session.is_logged_in() { "before it had answered" } else { "before the login" };
+        let message = format!("Pgpool closed the connection {when}");
+        match read_error.or_else(|| self.write_error.take()) {
+            Some(error) => Error::because(ErrorKind::Disconnected, message, error),
+            None => Error::new(ErrorKind::Disconnected, message),
+        }
+    }
+
+    fn keep(&mut self, notice: ServerMessage) {
+        debug!(%notice, "notice");
+        if self.notices.len() == MAX_NOTICES {
+            self.notices.remove(0);
+        }
+        self.notices.push(notice);
+    }
+}
+
+/// Returns the error of a request that was left without an answer when the connection ended with `error`.
+fn without_answer(error: &Error, sent: bool) -> Error {
+    let not_executed = |why| Error::because(ErrorKind::NotExecuted, why, error.clone());
+    match error.kind() {
+        // A server that gave up one request reads no further.
+        ErrorKind::Refused => not_executed("not executed: Pgpool had closed the connection"),
+        ErrorKind::Authentication => error.clone(),
+        _ if sent => error.clone().with_outcome_unknown(true),
+        _ => error.clone(),
+    }
+}
+
+/// The replies to one batch, by request.
+#[derive(Default)]
+struct Replies {
+    slots: BTreeMap<Ticket, Slot>,
+    open: usize,
+}
+
+#[derive(Default)]
+struct Slot {
+    frames: Vec<Frame<ReplyKind>>,
+    bytes: usize,
+    result: Option<Result<(), Error>>,
+}
+
+impl Replies {
+    fn await_reply(&mut self, ticket: Ticket) {
+        self.slots.insert(ticket, Slot::default());
+        self.open += 1;
+    }
+
+    fn is_incomplete(&self) -> bool {
+        self.open > 0
+    }
+
+    /// Takes a frame; those of requests that nobody waits for any more are dropped.
+    fn add(&mut self, ticket: Ticket, frame: Frame<ReplyKind>, last: bool) -> Result<(), Error> {
+        let Some(slot) = self.slots.get_mut(&ticket) else { return Ok(()) };
+        slot.bytes += frame.encoded_len();
+        if slot.bytes > MAX_REPLY_BYTES {
+            return Err(Error::new(ErrorKind::Protocol, "the server's reply is larger than 64 MiB"));
+        }
+        slot.frames.push(frame);
+        if last {
+            self.settle(ticket, Ok(()));
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, ticket: Ticket, result: Result<(), Error>) {
+        if let Some(slot) = self.slots.get_mut(&ticket).filter(|slot| slot.result.is_none()) {
+            slot.result = Some(result);
+            self.open -= 1;
+        }
+    }
+
+    fn unanswered(&self) -> Vec<Ticket> {
+        let open = self.slots.iter().filter(|(_, slot)| slot.result.is_none());
+        open.map(|(&ticket, _)| ticket).collect()
+    }
+
+    /// Takes the reply to the first request that is left.
+    fn take(&mut self) -> Result<Vec<Frame<ReplyKind>>, Error> {
+        let never = || Error::new(ErrorKind::NotExecuted, "not executed");
+        let (_, slot) = self.slots.pop_first().ok_or_else(never)?;
+        slot.result.unwrap_or_else(|| Err(never())).map(|()| slot.frames)
+    }
+}

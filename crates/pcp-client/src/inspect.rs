@@ -1,0 +1,63 @@
+//! The live view of a Pgpool, for people.
+
+use futures_util::future::join_all;
+use pcp_proto::message::{NodeInfo, NodeInfos, ReadNodeInfo};
+use pcp_proto::{Credentials, NodeId};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::observe::{Node, View, observe};
+use crate::{Client, Connect, Deadline, Error, ErrorKind, Limits};
+
+/// What a Pgpool knows of its nodes and what it finds when it asks them.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// What it knows.
+    pub view: View,
+    /// The node info of each node of the view, in its order, or why there is none.
+    pub infos: Vec<Result<NodeInfo, Error>>,
+}
+
+/// Reads the state, and then every node's node info.
+///
+/// Node info may make Pgpool connect to the nodes, and a host that swallows packets holds up the answer for its connect_timeout
+/// (10 s by default). Each node is then asked on a connection of its own, so that a dead one does not hide the others:
+/// only its own info is missing, by the deadline at the latest.
+///
+/// # Errors
+///
+/// Those of the connection and of reading the state. A node info that does not come is an error in its place only.
+pub async fn inspect<C: Connect>(
+    connect: &C,
+    credentials: &Credentials,
+    deadline: Deadline,
+) -> Result<Inspection, Error> {
+    let mut client = Client::new(connect.connect(deadline).await?, credentials.clone(), Limits::new(deadline));
+    let view = observe(&mut client).await?;
+    let infos = if view.server.node_info_dials_backends {
+        client.close().await;
+        let ask = async |node: &Node| {
+            let stream = connect.connect(deadline).await?;
+            let client = Client::new(stream, credentials.clone(), Limits::new(deadline));
+            one(client.finish(ReadNodeInfo::Node(node.id)).await, node.id)
+        };
+        join_all(view.nodes.iter().map(ask)).await
+    } else {
+        ask_all(client, &view).await
+    };
+    Ok(Inspection { view, infos })
+}
+
+/// Asks for every node on one connection.
+async fn ask_all<S>(client: Client<S>, view: &View) -> Vec<Result<NodeInfo, Error>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let requests: Vec<_> = view.nodes.iter().map(|node| ReadNodeInfo::Node(node.id)).collect();
+    let replies = client.finish(requests).await;
+    replies.into_iter().zip(&view.nodes).map(|(reply, node)| one(reply, node.id)).collect()
+}
+
+fn one(reply: Result<NodeInfos, Error>, id: NodeId) -> Result<NodeInfo, Error> {
+    let missing = || Error::new(ErrorKind::Protocol, format!("Pgpool said nothing of node {id}"));
+    reply?.nodes.pop().ok_or_else(missing)
+}

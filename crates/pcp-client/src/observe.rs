@@ -1,0 +1,216 @@
+//! Reading the state of a Pgpool without making it connect to a backend.
+
+use std::fmt;
+use std::time::Duration;
+
+use pcp_proto::message::{
+    NodeInfos, NodeRole, NodeStatus, Parameter, PoolStatus, ReadHealthCheckStats, ReadNodeInfo, ReadPoolStatus,
+};
+use pcp_proto::{NodeId, Release, ServerAge, Text};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{Client, Error, ErrorKind};
+
+/// What a Pgpool knows at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// What does not change while it runs.
+    pub server: Server,
+    /// Its nodes in the order of their ids.
+    pub nodes: Vec<Node>,
+}
+
+/// What is known of a Pgpool itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// How old it is.
+    pub age: ServerAge,
+    /// `search_primary_node_timeout`; zero is for ever.
+    pub search_primary_node_timeout: Option<Duration>,
+    /// Whether `use_watchdog` is on.
+    pub watchdog: bool,
+    /// Whether node info makes it connect to the node asked for.
+    pub node_info_dials_backends: bool,
+}
+
+/// A node as Pgpool sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// `backend_hostnameN`.
+    pub host: Text,
+    /// `backend_portN`.
+    pub port: u16,
+    /// What Pgpool does with it. `None` for a word that this version does not know.
+    pub status: Option<NodeStatus>,
+    /// What Pgpool takes it for. `None` where the server does not tell (3.5, 3.6), or uses an unknown word.
+    pub role: Option<NodeRole>,
+    /// Whether `backend_flagN` forbids to detach it (`DISALLOW_TO_FAILOVER`).
+    pub failover_disallowed: bool,
+}
+
+impl Node {
+    /// Tells whether Pgpool sends sessions to it.
+    pub fn is_attached(&self) -> bool {
+        self.status.is_some_and(NodeStatus::is_attached)
+    }
+
+    /// Tells whether it is detached.
+    pub fn is_down(&self) -> bool {
+        self.status == Some(NodeStatus::Down)
+    }
+
+    /// Tells whether Pgpool takes it for the primary.
+    pub fn is_primary(&self) -> bool {
+        self.role == Some(NodeRole::Primary)
+    }
+
+    /// Shows the state in a word or two, such as `up standby`.
+    pub fn state(&self) -> String {
+        let status = self.status.map_or_else(|| "in an unknown state".to_owned(), |status| status.to_string());
+        match self.role {
+            Some(role) => format!("{status} {role}"),
+            None => status,
+        }
+    }
+
+    /// Returns `host:port`.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+/// Shows the node as messages name it: `2 (10.0.0.3:5432)`.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}:{})", self.id, self.host, self.port)
+    }
+}
+
+impl View {
+    /// Returns a node.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// Returns the node that has the primary's role and is up.
+    pub fn primary(&self) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.is_primary() && node.is_attached())
+    }
+
+    /// Returns the node that is down and still has the primary's role: Pgpool is searching for another primary.
+    pub fn searching(&self) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.is_primary() && !node.is_attached())
+    }
+
+    /// Tells whether the nodes have a primary and standbys at all. False for 3.5 and 3.6, which tell no role, and outside
+    /// streaming replication.
+    pub fn has_primary_role(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.role, Some(NodeRole::Primary | NodeRole::Standby)))
+    }
+
+    /// Tells whether `later` is a view of the same Pgpool with the same nodes.
+    fn has_same_nodes(&self, later: &[Node]) -> bool {
+        let key = |node: &Node| (node.id, node.host.clone(), node.port);
+        self.nodes.iter().map(key).eq(later.iter().map(key))
+    }
+}
+
+/// Reads the whole state: settings first, then every node's status and role.
+///
+/// Two round trips behind the login's one, whatever the number of nodes.
+///
+/// # Errors
+///
+/// Those of the connection and of the requests.
+pub async fn observe<S>(client: &mut Client<S>) -> Result<View, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let status = client.send(ReadPoolStatus).await?;
+    let configured = configured_nodes(&status)?;
+    let age = ServerAge::of(&status);
+    let server = Server {
+        age,
+        node_info_dials_backends: age.node_info_dials_backends() && has_health_checks(&status),
+        search_primary_node_timeout: status
+            .number("search_primary_node_timeout")
+            .and_then(|seconds| Some(Duration::from_secs(u64::try_from(seconds).ok()?))),
+        watchdog: status.number("use_watchdog").is_some_and(|on| on != 0),
+    };
+    let mut view = View { server, nodes: configured };
+    observe_nodes(client, &mut view).await?;
+    Ok(view)
+}
+
+/// Reads the nodes' status and role again.
+///
+/// One round trip behind the login's; with the login one write.
+///
+/// # Errors
+///
+/// Those of the connection and of the requests, and [`ErrorKind::Protocol`] where the nodes are others than before: an
+/// address that leads to another Pgpool now, or a configuration that changed.
+pub async fn observe_again<S>(client: &mut Client<S>, before: &View) -> Result<View, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut view = before.clone();
+    observe_nodes(client, &mut view).await?;
+    if !before.has_same_nodes(&view.nodes) {
+        return Err(Error::new(ErrorKind::Protocol, "Pgpool has other nodes than a moment ago"));
+    }
+    Ok(view)
+}
+
+/// Tells whether health checks are on for any node, and true where 4.3.0, which connects regardless, cannot be ruled out.
+fn has_health_checks(status: &PoolStatus) -> bool {
+    const SURELY_LATER: Release = Release::new(4, 4);
+    let on = |parameter: &Parameter| {
+        let name = parameter.name.as_str().and_then(|name| name.strip_prefix("health_check_period"));
+        name.is_some_and(|node| node.bytes().all(|byte| byte.is_ascii_digit())) && parameter.value != "0"
+    };
+    !ServerAge::of(status).is_at_least(SURELY_LATER) || status.parameters.iter().any(on)
+}
+
+fn configured_nodes(status: &PoolStatus) -> Result<Vec<Node>, Error> {
+    let nodes = status.nodes()?.into_iter().map(|node| Node {
+        id: node.id,
+        host: node.host,
+        port: node.port,
+        status: node.status,
+        role: None,
+        failover_disallowed: node.flag.to_string_lossy().contains("DISALLOW_TO_FAILOVER"),
+    });
+    Ok(nodes.collect())
+}
+
+/// Reads status and role of every node with the request that asks the server's memory only: health check statistics since
+/// 4.2, before that node info, which connects to nothing there.
+async fn observe_nodes<S>(client: &mut Client<S>, view: &mut View) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if view.server.age.has_health_check_stats() {
+        let requests: Vec<_> = view.nodes.iter().map(|node| ReadHealthCheckStats { node: node.id }).collect();
+        for (node, stats) in view.nodes.iter_mut().zip(client.send(requests).await) {
+            let stats = stats?;
+            node.status = stats.node_status();
+            node.role = stats.node_role();
+            (node.host, node.port) = (stats.hostname, stats.port);
+        }
+    } else {
+        let requests: Vec<_> = view.nodes.iter().map(|node| ReadNodeInfo::Node(node.id)).collect();
+        for (node, infos) in view.nodes.iter_mut().zip(client.send(requests).await) {
+            let NodeInfos { mut nodes, .. } = infos?;
+            let Some(info) = nodes.pop() else {
+                return Err(Error::new(ErrorKind::Protocol, format!("Pgpool said nothing of node {}", node.id)));
+            };
+            node.status = Some(info.status);
+            node.role = info.role;
+            (node.host, node.port) = (info.host, info.port);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! How nodes are shown in node info and in health check statistics.
+
+use pcp_proto::Text;
+use pcp_proto::message::{HealthCheckStats, NodeInfo, NodeStatus};
+
+use super::{Age, Mode, Node, World};
+
+/// The scale of weights on the wire: a weight of one in all.
+const RAND_MAX: f64 = 2_147_483_647.0;
+
+impl World {
+    /// Returns what node info says; the layout leaves out what its age does not have.
+    pub(super) fn node_info(&self, id: usize) -> Option<NodeInfo> {
+        let node = self.nodes.get(id)?;
+        let (repl_state, sync_state) = self.replication(node);
+        Some(NodeInfo {
+            host: node.host.as_str().into(),
+            port: node.port,
+            status: node.status,
+            quarantine: Some(node.quarantine),
+            pg_status: Some(self.pg_status(node).into()),
+            weight: self.weight_share(node) * RAND_MAX,
+            role: Some(self.role(id)),
+            pg_role: Some(self.pg_role(id, node)),
+            delay_by_time: Some(false),
+            delay: Some(0),
+            repl_state: Some(repl_state.into()),
+            sync_state: Some(sync_state.into()),
+            changed: Some(node.changed),
+        })
+    }
+
+    pub(super) fn health_check_stats(&self, id: usize) -> Option<HealthCheckStats> {
+        let node = self.nodes.get(id)?;
+        Some(HealthCheckStats {
+            node_id: u8::try_from(id).ok()?,
+            hostname: node.host.as_str().into(),
+            port: node.port,
+            status: self.status_word(node),
+            role: self.role(id).to_string().into(),
+            last_status_change: civil_time(node.changed).into(),
+            ..HealthCheckStats::default()
+        })
+    }
+
+    /// Returns the word that everything but node info uses.
+    pub(super) fn status_word(&self, node: &Node) -> Text {
+        match node.quarantine && self.age.has_quarantine() {
+            true => "quarantine".into(),
+            false => node.status.to_string().into(),
+        }
+    }
+
+    /// Returns a node's part of the load, 0 to 1.
+    pub(super) fn weight_share(&self, node: &Node) -> f64 {
+        let sum: f64 = self.nodes.iter().map(|node| node.weight).sum();
+        if sum > 0.0 { node.weight / sum } else { 0.0 }
+    }
+
+    fn pg_status(&self, node: &Node) -> &'static str {
+        match (self.settings.health_check_period.is_zero(), node.postgres.answers()) {
+            (true, _) => "unknown",
+            (false, true) => "up",
+            (false, false) => "down",
+        }
+    }
+
+    fn pg_role(&self, id: usize, node: &Node) -> Text {
+        // 4.3.0 asks whether there are health checks or not.
+        let is_asked = self.age == Age::V4_3_0 || !self.settings.health_check_period.is_zero();
+        match self.settings.mode {
+            Mode::Raw => self.role(id).to_string().into(),
+            Mode::Streaming if !is_asked || !node.postgres.answers() => "unknown".into(),
+            Mode::Streaming if node.postgres.in_recovery => "standby".into(),
+            Mode::Streaming => "primary".into(),
+        }
+    }
+
+    /// Tells what the primary knows of a standby.
+    fn replication(&self, node: &Node) -> (&'static str, &'static str) {
+        let streams = |node: &Node| node.postgres.answers() && node.postgres.in_recovery;
+        let sends = |node: &Node| node.postgres.answers() && !node.postgres.in_recovery;
+        let is_known = node.status != NodeStatus::Unused && streams(node) && self.nodes.iter().any(sends);
+        if is_known { ("streaming", "async") } else { ("", "") }
+    }
+}
+
+/// Writes a Unix time as a server in UTC does.
+fn civil_time(unix: i64) -> String {
+    let (days, seconds) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
+    // Years that begin in March end with the leap day; 719 468 days lie between the first of March of year 0 and 1970.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day_of_month = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = year + era * 400 + carry;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_dates() {
+        assert_eq!(civil_time(World::START), "2026-01-01 00:00:00");
+        assert_eq!(civil_time(1_709_251_199), "2024-02-29 23:59:59");
+        assert_eq!(civil_time(0), "1970-01-01 00:00:00");
+    }
+}

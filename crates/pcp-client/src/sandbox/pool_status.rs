@@ -1,0 +1,165 @@
+//! Pool status: the parameters that each age lists.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use pcp_proto::Release;
+use pcp_proto::message::{Parameter, PoolStatus};
+
+use super::{Mode, Node, World};
+
+/// Since and before which release a parameter is listed.
+type Life = (Option<Release>, Option<Release>);
+
+/// A parameter: its name, when it is listed, its value and its description.
+type Row = (&'static str, Life, Value, &'static str);
+
+/// Where a parameter's value comes from.
+#[derive(Clone, Copy)]
+enum Value {
+    Text(&'static str),
+    Of(fn(&World) -> String),
+}
+
+use Value::{Of, Text};
+
+const ALWAYS: Life = (None, None);
+
+const fn since(major: u8, minor: u8) -> Life {
+    (Some(Release::new(major, minor)), None)
+}
+
+const fn before(major: u8, minor: u8) -> Life {
+    (None, Some(Release::new(major, minor)))
+}
+
+/// A part of what real servers list, in their order; some 100 parameters that nothing here depends on are left out.
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("backend_clustering_mode", since(4, 3), Of(clustering_mode), "clustering mode"),
+    ("listen_addresses", ALWAYS, Text("*"), "host name(s) or IP address(es) to listen on"),
+    ("port", ALWAYS, Text("9999"), "pgpool accepting port number"),
+    ("socket_dir", before(4, 4), Text("/tmp"), "pgpool socket directory"),
+    ("unix_socket_directories", since(4, 4), Text("/tmp"), "pgpool socket directories"),
+    ("pcp_listen_addresses", ALWAYS, Text("*"), "host name(s) or IP address(es) for pcp process to listen on"),
+    ("pcp_port", ALWAYS, Text("9898"), "PCP port # to bind"),
+    ("pcp_socket_dir", ALWAYS, Text("/tmp"), "PCP socket directory"),
+    ("enable_pool_hba", ALWAYS, Text("0"), "if true, use pool_hba.conf for client authentication"),
+    ("authentication_timeout", ALWAYS, Text("60"), "maximum time in seconds to complete client authentication"),
+    ("ssl", ALWAYS, Text("0"), "SSL support"),
+    ("num_init_children", ALWAYS, Text("32"), "# of children initially pre-forked"),
+    ("listen_backlog_multiplier", ALWAYS, Text("2"), "determines the size of the connection queue"),
+    ("serialize_accept", ALWAYS, Text("0"), "whether to serialize accept() call"),
+    ("reserved_connections", since(4, 1), Text("0"), "number of reserved connections"),
+    ("max_pool", ALWAYS, Text("4"), "max # of connection pool per child"),
+    ("child_life_time", ALWAYS, Text("300"), "if idle for this seconds, child exits"),
+    ("connection_life_time", ALWAYS, Text("0"), "if idle for this seconds, connection closes"),
+    ("client_min_messages", ALWAYS, Text("notice"), "controls which message should be sent to client"),
+    ("log_client_messages", since(4, 0), Text("0"), "if non 0, logs any client messages"),
+    ("log_backend_messages", since(4, 6), Text("0"), "if non 0, logs any backend messages"),
+    ("logdir", before(4, 7), Text("/tmp"), "PgPool status file logging directory"),
+    ("work_dir", since(4, 7), Text("/tmp"), "directory to create pgpool_status and lock files"),
+    ("replication_mode", before(4, 3), Text("0"), "non 0 if operating in replication mode"),
+    ("load_balance_mode", ALWAYS, Text("1"), "non 0 if operating in load balancing mode"),
+    ("master_slave_mode", before(4, 2), Of(master_slave_mode), "if true, operate in master/slave mode"),
+    ("master_slave_sub_mode", before(4, 2), Of(master_slave_sub_mode), "master/slave sub mode"),
+    ("sr_check_period", ALWAYS, Text("10"), "sr check period"),
+    ("sr_check_user", ALWAYS, Text("pgpool"), "sr check user"),
+    ("delay_threshold", ALWAYS, Text("0"), "standby delay threshold"),
+    ("follow_master_command", before(4, 2), Of(follow_primary_command), "follow master command"),
+    ("follow_primary_command", since(4, 2), Of(follow_primary_command), "follow primary command"),
+    ("health_check_period", ALWAYS, Of(|world| seconds(world.settings().health_check_period)), "health check period"),
+    ("health_check_timeout", ALWAYS, Text("20"), "health check timeout"),
+    ("health_check_max_retries", ALWAYS, Text("0"), "health check max retries"),
+    ("connect_timeout", ALWAYS, Of(|world| world.settings().connect_timeout.as_millis().to_string()), "connect timeout"),
+    ("failover_command", ALWAYS, Text(""), "failover command"),
+    ("failback_command", ALWAYS, Text(""), "failback command"),
+    ("fail_over_on_backend_error", before(4, 0), Text("0"), "fail over on backend error"),
+    ("failover_on_backend_error", since(4, 0), Text("0"), "failover on backend error"),
+    ("failover_on_backend_shutdown", since(4, 3), Text("0"), "failover on backend shutdown"),
+    ("detach_false_primary", since(4, 0), Text("0"), "detach false primary"),
+    ("auto_failback", since(4, 1), Text("0"), "auto_failback"),
+    ("recovery_timeout", ALWAYS, Text("90"), "max time in seconds to wait for the recovering node's postmaster"),
+    ("search_primary_node_timeout", ALWAYS, Of(|world| seconds(world.settings().search_primary_node_timeout)), "max time in seconds to search for primary node after failover"),
+    ("relcache_expire", ALWAYS, Text("0"), "relation cache expiration time in seconds"),
+    ("use_watchdog", ALWAYS, Of(|world| flag(world.settings().watchdog.is_some())), "non 0 if operating in use_watchdog"),
+    ("delegate_IP", before(4, 5), Text(""), "delegate IP address"),
+    ("delegate_ip", since(4, 5), Text(""), "delegate IP address of leader pgpool"),
+    ("wd_priority", ALWAYS, Text("1"), "watchdog priority"),
+    ("memory_cache_enabled", ALWAYS, Text("0"), "If true, use the memory cache functionality, false by default"),
+];
+
+impl World {
+    /// Returns what pool status says.
+    pub(super) fn pool_status(&self) -> PoolStatus {
+        let release = self.age().release();
+        let is_listed = |&&(_, (since, before), _, _): &&Row| {
+            since.is_none_or(|since| release >= since) && before.is_none_or(|before| release < before)
+        };
+        let settings = ROWS.iter().filter(is_listed).map(|&(name, _, value, description)| match value {
+            Text(value) => parameter(name, value, description),
+            Of(value) => parameter(name, value(self), description),
+        });
+        let nodes = self.nodes().iter().enumerate().flat_map(|(id, node)| self.rows_of(id, node));
+        PoolStatus { parameters: settings.chain(nodes).collect() }
+    }
+
+    fn rows_of(&self, id: usize, node: &Node) -> Vec<Parameter> {
+        let release = self.age().release();
+        let status = match release < Release::new(3, 7) {
+            true => node.status.code().to_string(),
+            false => self.status_word(node).to_string(),
+        };
+        let row = |name: &str, value: &dyn Display, description: String| {
+            parameter(&format!("{name}{id}"), value, &description)
+        };
+        let share = format!("{:.6}", self.weight_share(node));
+        let mut rows = vec![
+            row("backend_hostname", &node.host, format!("backend #{id} hostname")),
+            row("backend_port", &node.port, format!("backend #{id} port number")),
+            row("backend_weight", &share, format!("weight of backend #{id}")),
+            row("backend_data_directory", &"/var/lib/postgresql/data", format!("data directory for backend #{id}")),
+            row("backend_status", &status, format!("status of backend #{id}")),
+            row("standby_delay", &0, format!("standby delay of backend #{id}")),
+            row("backend_flag", &node.flag.word(), format!("backend #{id} flag")),
+        ];
+        if release >= Release::new(4, 1) {
+            let name = format!("server{id}");
+            rows.push(row("backend_application_name", &name, format!("application_name for backend #{id}")));
+        }
+        rows
+    }
+}
+
+fn parameter(name: &str, value: impl Display, description: &str) -> Parameter {
+    Parameter { name: name.into(), value: value.to_string().into(), description: description.into() }
+}
+
+fn clustering_mode(world: &World) -> String {
+    match world.settings().mode {
+        Mode::Streaming => "1",
+        Mode::Raw => "5",
+    }
+    .to_owned()
+}
+
+fn master_slave_mode(world: &World) -> String {
+    flag(world.settings().mode == Mode::Streaming)
+}
+
+/// 3.5 sends the word of `pgpool.conf`, later servers a code.
+fn master_slave_sub_mode(world: &World) -> String {
+    if world.age().release() < Release::new(3, 7) { "stream" } else { "2" }.to_owned()
+}
+
+fn follow_primary_command(world: &World) -> String {
+    world.settings().follow_primary_command.clone()
+}
+
+fn seconds(time: Duration) -> String {
+    time.as_secs().to_string()
+}
+
+fn flag(is_on: bool) -> String {
+    u8::from(is_on).to_string()
+}

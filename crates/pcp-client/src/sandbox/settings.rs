@@ -1,0 +1,64 @@
+//! The settings of a sandbox.
+
+use std::time::Duration;
+
+use pcp_proto::Credentials;
+
+use super::watchdog::Watchdog;
+
+/// What `pgpool.conf` and `pcp.conf` would say, and how the sandbox behaves beside.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Who may log in; `None` is nobody. [`World::USER`](super::World::USER) with
+    /// [`World::PASSWORD`](super::World::PASSWORD) unless set.
+    pub credentials: Option<Credentials>,
+    /// How long a primary is searched; zero is for ever. 3 s unless set, whole seconds on the wire.
+    pub search_primary_node_timeout: Duration,
+    /// Zero, the default, turns health checks off, and with them the live part of node info.
+    pub health_check_period: Duration,
+    /// What a silent host costs whoever connects to it. 10 s unless set.
+    pub connect_timeout: Duration,
+    /// The command for standbys after a change of primary; unset when empty. It is not run:
+    /// [`World::follow_runs`](super::World::follow_runs) tells what would be.
+    pub follow_primary_command: String,
+    /// What the nodes are to each other.
+    pub mode: Mode,
+    /// The watchdog, where it is on.
+    pub watchdog: Option<Watchdog>,
+    /// How long the main process takes from a request to its effect. 2 ms unless set.
+    pub operation_delay: Duration,
+    /// Whether workers crash on a second request without a payload, as those of 3.5.23, 3.6.19, 3.7.12, 4.0.7, 4.1.0 and some
+    /// releases after each do.
+    pub crashes_on_bare_requests: bool,
+    /// Whether replacing the PCP process resets the connections that wait for their salt, or the next one that comes where
+    /// none waits.
+    pub resets_at_replacement: bool,
+}
+
+/// What the nodes are to each other: `backend_clustering_mode`, or what was there before it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mode {
+    /// Streaming replication: one primary, and standbys.
+    #[default]
+    Streaming,
+    /// Nothing: the first node that is up is used.
+    Raw,
+}
+
+impl Settings {
+    pub(super) fn new(credentials: Option<Credentials>) -> Self {
+        Self {
+            credentials,
+            search_primary_node_timeout: Duration::from_secs(3),
+            health_check_period: Duration::ZERO,
+            connect_timeout: Duration::from_secs(10),
+            follow_primary_command: String::new(),
+            mode: Mode::default(),
+            watchdog: None,
+            operation_delay: Duration::from_millis(2),
+            crashes_on_bare_requests: false,
+            resets_at_replacement: false,
+        }
+    }
+}
