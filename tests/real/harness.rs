@@ -1,0 +1,111 @@
+//! The harness itself: what the other tests take for granted.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use pcp_tests::{Cluster, Pgpool, PoolNode, Settings, Version, wait_until};
+
+for_each_version!(a_cluster_starts_and_can_be_broken, roles_can_change_hands, three_pgpools_form_a_watchdog);
+
+fn a_cluster_starts_and_can_be_broken(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default())?;
+
+    let nodes = cluster.pool_nodes()?;
+    let hostnames: Vec<&str> = nodes.iter().map(|node| &*node.hostname).collect();
+    assert_eq!(hostnames, [cluster.address(0), cluster.address(1), cluster.address(2)]);
+    assert_eq!(cluster.pgpool().sql("SHOW pool_version")?.split(' ').next(), Some(version.pgpool()));
+
+    // Swallowed packets: silence, not refusal; and only at that node.
+    assert_eq!(connect(&cluster, 2)?, "connected");
+    cluster.swallow_packets(2)?;
+    assert_eq!(connect(&cluster, 2)?, "no answer");
+    assert_eq!(connect(&cluster, 1)?, "connected");
+    cluster.restore_packets(2)?;
+    assert_eq!(connect(&cluster, 2)?, "connected");
+
+    // A paused host still accepts (its kernel does), but no server answers there.
+    let paused = cluster.node(2)?.host();
+    paused.pause()?;
+    assert_eq!(connect(&cluster, 2)?, "connected");
+    paused.unpause()?;
+    assert_eq!(cluster.node(2)?.sql("SELECT 1")?, "1");
+
+    // A killed Pgpool comes back on the same ports, a stopped one too.
+    let ports = (cluster.pcp_port(), cluster.sql_port());
+    cluster.kill_pgpool()?;
+    assert!(cluster.pool_nodes().is_err());
+    cluster.start_pgpool()?;
+    cluster.stop_pgpool()?;
+    assert!(cluster.pool_nodes().is_err());
+    cluster.start_pgpool()?;
+    cluster.await_summary(&["0 attached primary", "1 attached standby", "2 attached standby"])?;
+    assert_eq!((cluster.pcp_port(), cluster.sql_port()), ports);
+    Ok(())
+}
+
+fn roles_can_change_hands(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default().set("search_primary_node_timeout", 1))?;
+
+    cluster.kill_postgres(0)?;
+    assert_eq!(connect(&cluster, 0)?, "refused");
+    cluster.promote_postgres(1)?;
+    assert!(!cluster.node(1)?.is_in_recovery()?);
+    cluster.follow(2, 1)?;
+    cluster.rebuild_as_standby(0, 1)?;
+    assert!(cluster.node(0)?.is_in_recovery()?);
+    cluster.node(1)?.sql("CREATE TABLE kept AS SELECT 42 AS answer")?;
+    for standby in [0, 2] {
+        wait_until("the new primary's table to arrive", Duration::from_secs(10), || {
+            let answer = cluster.node(standby)?.sql("SELECT answer FROM kept")?;
+            ensure!(answer == "42", "{answer:?}");
+            Ok(())
+        })?;
+    }
+
+    // A Pgpool that starts anew finds the roles by itself.
+    cluster.kill_pgpool()?;
+    cluster.start_pgpool()?;
+    cluster.await_summary(&["0 attached standby", "1 attached primary", "2 attached standby"])?;
+
+    // A host without power falls silent and comes back with its data, at its old address.
+    let host = cluster.node(2)?.host();
+    host.power_off()?;
+    assert_eq!(connect(&cluster, 2)?, "no answer");
+    host.power_on()?;
+    assert_eq!(connect(&cluster, 2)?, "refused");
+    cluster.start_postgres(2)?;
+    assert_eq!(cluster.node(2)?.sql("SELECT answer FROM kept")?, "42");
+    let status: Vec<bool> = cluster.pool_nodes()?.iter().map(PoolNode::is_attached).collect();
+    assert_eq!(status, [true; 3]);
+    Ok(())
+}
+
+fn three_pgpools_form_a_watchdog(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default().watchdog())?;
+    assert_eq!(cluster.pgpools().count(), 3);
+    let ports: BTreeSet<u16> = cluster.pgpools().map(Pgpool::pcp_port).collect();
+    assert_eq!(ports.len(), 3);
+
+    // The two that are left keep the quorum and serve.
+    cluster.kill_pgpool()?;
+    for pgpool in cluster.pgpools().skip(1) {
+        pgpool.await_summary(&["0 attached primary", "1 attached standby", "2 attached standby"])?;
+    }
+    Ok(())
+}
+
+/// Connects from Pgpool's host to a node's PostgreSQL port, and tells how that ends within a second.
+fn connect(cluster: &Cluster, node: usize) -> Result<&'static str> {
+    let start = Instant::now();
+    let script = format!("exec 3<>/dev/tcp/{}/5433", cluster.address(node));
+    let output = cluster.pgpool().host().exec(["timeout", "1", "bash", "-c", &script])?;
+    match output.code {
+        Some(0) => Ok("connected"),
+        Some(124) => Ok("no answer"),
+        _ if output.stderr.contains("refused") => Ok("refused"),
+        // The neighbour table gives up on a host without power at about this time.
+        _ if output.stderr.contains("No route to host") => Ok("no answer"),
+        code => anyhow::bail!("exit {code:?} after {:?}: {}", start.elapsed(), output.stderr),
+    }
+}

@@ -1,0 +1,89 @@
+//! What a hook says when it cannot do its work.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use anyhow::Result;
+use pcp_proto::RequestKind;
+use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Proxy, Settings, Version};
+
+use crate::support::{HEALTHY, command, run, verdict};
+
+for_each_version!(
+    a_wrong_password_is_named,
+    a_stopped_pgpool_is_unreachable,
+    silence_after_a_change_is_an_unknown_outcome,
+    a_protected_node_is_refused,
+);
+
+fn a_wrong_password_is_named(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default())?;
+    for args in [
+        &["detach", "2"][..],
+        &["attach", "2", "s"],
+        &["promote", "1", ""],
+        &["show", "nodes"],
+        &["is-primary", "0"],
+    ] {
+        let output = command(args).to(&cluster).env("PCP_PASSWORD", "not-the-password").run()?;
+        assert_eq!(output.code, Some(5), "{args:?}: {output:?}");
+        assert!(output.stderr.contains("authentication failed for user \"pcpadmin\""), "{args:?}: {output:?}");
+        assert!(!output.stderr.contains("not-the-password"), "{args:?}: {output:?}");
+    }
+    let output = command(&["detach", "2"]).to(&cluster).env("PCP_USER", "nobody").run()?;
+    assert!(verdict(&output, 5).contains("authentication failed for user \"nobody\""), "{output:?}");
+    cluster.await_summary(&HEALTHY)
+}
+
+fn a_stopped_pgpool_is_unreachable(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default())?;
+    cluster.stop_pgpool()?;
+    let show = run(&cluster, &["show", "nodes"])?;
+    assert_eq!(show.code, Some(4), "{show:?}");
+    assert!(show.elapsed < Duration::from_secs(8), "show waited: {show:?}");
+    let detach = run(&cluster, &["detach", "2"])?;
+    let verdict = verdict(&detach, 4);
+    assert!(verdict.contains("nothing was changed"), "{verdict}");
+    assert!(detach.elapsed >= Duration::from_secs(10), "a change is tried for 10 s: {detach:?}");
+    Ok(())
+}
+
+fn silence_after_a_change_is_an_unknown_outcome(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default())?;
+    let proxy = Proxy::silent_after(cluster.pgpool().pcp_address(), RequestKind::DETACH_NODE)?;
+    let output =
+        command(&["detach", "2", "--deadline", "3s", "-p", &proxy.port().to_string()]).to(&cluster).run()?;
+    let verdict = verdict(&output, 8);
+    assert!(verdict.contains("NOT detached"), "{verdict}");
+    assert!(output.elapsed < Duration::from_secs(4), "deadline plus one second: {output:?}");
+    // It was carried out all the same, and the next run finds that.
+    let again = run(&cluster, &["detach", "2"])?;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    Ok(())
+}
+
+fn a_protected_node_is_refused(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default().set("backend_flag2", "DISALLOW_TO_FAILOVER"))?;
+    let output = run(&cluster, &["detach", "2"])?;
+    let verdict = verdict(&output, 7);
+    assert!(verdict.contains("backend_flag2 in pgpool.conf is DISALLOW_TO_FAILOVER"), "{verdict}");
+    cluster.await_summary(&HEALTHY)
+}
+
+/// No Pgpool is needed for this: the server accepts and says nothing.
+#[test]
+fn a_silent_server_is_left_by_the_deadline() -> Result<()> {
+    let server = TcpListener::bind(("127.0.0.1", 0))?;
+    let port = server.local_addr()?.port().to_string();
+    for verb in [&["detach", "2"][..], &["attach", "2", "s"], &["promote", "1"], &["show", "nodes"]] {
+        let output = command(verb)
+            .args(["-h", "127.0.0.1", "-p", &port, "--deadline", "2s"])
+            .env("PCP_USER", PCP_USER)
+            .env("PCP_PASSWORD", PCP_PASSWORD)
+            .run()?;
+        assert_eq!(output.code, Some(4), "{verb:?}: {output:?}");
+        assert!(output.elapsed >= Duration::from_secs(2), "{verb:?}: {output:?}");
+        assert!(output.elapsed < Duration::from_secs(3), "deadline plus one second: {verb:?}: {output:?}");
+    }
+    Ok(())
+}
