@@ -111,3 +111,102 @@ impl World {
         Ok(Reply { frames: vec![accepted], then: Then::GoOn })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pcp_proto::message::{ReadNodeCount, Request};
+    use pcp_proto::{Credentials, ServerMessage};
+
+    use super::super::Age;
+    use super::super::test::Drill;
+    use super::*;
+
+    fn drill() -> Drill {
+        Drill::new(World::new(Age::V4_3_1).node("10.0.0.1", 5432))
+    }
+
+    fn bare(kind: RequestKind) -> Frame<RequestKind> {
+        Frame::new(kind, Bytes::new())
+    }
+
+    fn refusal(reply: &Reply) -> String {
+        assert_eq!(reply.frames[0].kind, ReplyKind::ERROR);
+        format!("{} {:?}", ServerMessage::decode(&reply.frames[0].body).unwrap(), reply.then)
+    }
+
+    fn salt_of(reply: &Reply) -> Salt {
+        Salt::decode(&reply.frames[0]).unwrap()
+    }
+
+    #[test]
+    fn logins_are_refused_as_real_servers_do() {
+        let mut drill = drill();
+        let login = |user, password: &str, salt| Credentials::new(user, password.as_bytes()).unwrap().login(salt);
+        let mismatch = "(username and/or password does not match) Close";
+        for (user, password) in [("pcpadmin", "Secret"), ("nobody", "secret"), ("pcpadmin", "")] {
+            let connection = drill.world.connect(drill.now);
+            let salt = salt_of(&drill.send(connection, &bare(RequestKind::READ_SALT)));
+            let reply = drill.send(connection, &login(user, password, salt));
+            assert_eq!(refusal(&reply), format!("FATAL: authentication failed for user \"{user}\" {mismatch}"));
+        }
+
+        let connection = drill.world.connect(drill.now);
+        let reply = drill.send(connection, &login("pcpadmin", "secret", Salt([0; 4])));
+        assert_eq!(refusal(&reply), format!("FATAL: authentication failed {mismatch}"), "no salt");
+        let salt = salt_of(&drill.send(connection, &bare(RequestKind::READ_SALT)));
+        let login = login("pcpadmin", "secret", salt);
+        assert_eq!(drill.send(connection, &login).frames[0].kind, ReplyKind::LOGIN);
+        assert_eq!(refusal(&drill.send(connection, &login)), format!("FATAL: authentication failed {mismatch}"));
+        assert_eq!(drill.send(connection, &bare(RequestKind::LOGIN)).then, Then::Crash);
+    }
+
+    #[test]
+    fn nothing_is_served_before_the_login() {
+        for kind in [RequestKind::READ_NODE_COUNT, RequestKind::DISCONNECT, RequestKind(b'Q')] {
+            let mut drill = drill();
+            let connection = drill.world.connect(drill.now);
+            let reply = drill.send(connection, &bare(kind));
+            let expected = "FATAL: authentication failed for new PCP connection (connection not authorized) Close";
+            assert_eq!(refusal(&reply), expected);
+        }
+    }
+
+    #[test]
+    fn each_salt_is_another_and_the_last_one_counts() {
+        let mut drill = drill();
+        let connection = drill.world.connect(drill.now);
+        let first = salt_of(&drill.send(connection, &bare(RequestKind::READ_SALT)));
+        let second = salt_of(&drill.send(connection, &bare(RequestKind::READ_SALT)));
+        assert_ne!(first, second);
+        let login = Credentials::new("pcpadmin", b"secret").unwrap().login(first);
+        assert_eq!(drill.send(connection, &login).then, Then::Close);
+    }
+
+    #[test]
+    fn lengths_are_checked() {
+        let refused = |length| World::refuse_length(length).map(|reply| refusal(&reply));
+        let fatal = |length| Some(format!("FATAL: invalid PCP packet (incorrect packet length ({length})) Close"));
+        assert_eq!(refused(0), fatal(0));
+        assert_eq!((refused(4), refused(259)), (None, None));
+        assert_eq!(refused(260), fatal(260));
+        assert_eq!(refused(u32::MAX), fatal(-1));
+        let odd = Some("ERROR: invalid memory alloc request size 18446744073709551613 GoOn".to_owned());
+        assert_eq!(refused(1), odd);
+    }
+
+    #[test]
+    fn the_second_bare_request_crashes_the_worker_where_that_is_wanted() {
+        for wanted in [false, true] {
+            let mut drill = drill();
+            drill.world.settings_mut().crashes_on_bare_requests = wanted;
+            let connection = drill.log_in();
+            let padded = ReadNodeCount.encode();
+            let thens = [bare(padded.kind), padded.clone(), padded.clone(), bare(padded.kind)]
+                .map(|frame| drill.send(connection, &frame).then);
+            let last = if wanted { Then::Crash } else { Then::GoOn };
+            assert_eq!(thens, [Then::GoOn, Then::GoOn, Then::GoOn, last]);
+            let reply = drill.send(connection, &bare(padded.kind));
+            assert_eq!(reply.frames[0].kind, ReplyKind::NODE_COUNT, "the reply still comes");
+        }
+    }
+}

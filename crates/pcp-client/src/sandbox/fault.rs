@@ -81,3 +81,65 @@ impl Next {
         if then == Then::GoOn { Self::GoOn } else { Self::Close }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::net::TcpStream;
+
+    use super::super::test::{ask, count, detach, talk};
+    use super::super::{Age, Sandbox, World};
+    use super::*;
+
+    fn world(age: Age) -> World {
+        World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
+    }
+
+    /// How much each fault lets through of a login and three counts, and how it ends; `None` for never.
+    #[tokio::test(start_paused = true)]
+    async fn faults_meet_the_next_connections_in_their_order() {
+        let reply = 22;
+        type Seen = Option<(usize, Result<(), io::ErrorKind>)>;
+        let table: Vec<(Fault, Seen)> = vec![
+            (Fault::Nothing, Some((4, Ok(())))),
+            (Fault::NeverSalt, None),
+            (Fault::CloseBeforeSalt, Some((0, Ok(())))),
+            (Fault::ResetBeforeSalt, Some((0, Ok(())))),
+            (Fault::CloseAfter(0), Some((1, Ok(())))),
+            (Fault::CloseAfter(reply + 3), Some((2, Ok(())))),
+            (Fault::StallAfter(2 * reply), None),
+            (Fault::Delay(Duration::from_secs(1)), Some((4, Ok(())))),
+            (Fault::Delay(Duration::from_secs(20)), None),
+            (Fault::Garbage(Bytes::from_static(b"HTTP/1.1 400")), Some((1, Err(io::ErrorKind::Other)))),
+            (Fault::LoseReplyToChange, Some((4, Ok(())))),
+        ];
+        let sandbox = Sandbox::unbound(world(Age::V4_7));
+        for (fault, _) in &table {
+            sandbox.fault(fault.clone());
+        }
+        for (fault, expected) in table {
+            let seen = ask(&sandbox, [count(), count(), count()].concat()).await;
+            assert_eq!(seen, expected, "{fault:?}");
+        }
+        assert_eq!(ask(&sandbox, count()).await, Some((2, Ok(()))), "no fault is left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_whose_reply_is_lost_is_made() {
+        let sandbox = Sandbox::unbound(world(Age::V4_7));
+        sandbox.fault(Fault::LoseReplyToChange);
+        assert_eq!(ask(&sandbox, [count(), detach(2), count()].concat()).await, Some((2, Ok(()))));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!sandbox.with(|world| world.nodes()[2].is_attached()));
+    }
+
+    #[tokio::test]
+    async fn a_reset_over_loopback_is_one() {
+        let sandbox = Sandbox::start(world(Age::V4_7)).await.unwrap();
+        sandbox.fault(Fault::ResetBeforeSalt);
+        let stream = TcpStream::connect(sandbox.address()).await.unwrap();
+        let (_, end) = talk(stream, count()).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}

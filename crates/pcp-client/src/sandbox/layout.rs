@@ -103,7 +103,74 @@ fn civil_time(unix: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pcp_proto::NodeId;
+    use pcp_proto::message::{NodeRole, ReadHealthCheckStats, ReadNodeInfo};
+
+    use super::super::test::Drill;
     use super::*;
+
+    fn drill(age: Age) -> Drill {
+        let world = World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5433);
+        let mut drill = Drill::new(world.node("10.0.0.3", 5432).node("10.0.0.4", 5432));
+        drill.world.quarantine(drill.now, 2);
+        drill
+    }
+
+    fn id(id: usize) -> NodeId {
+        id.try_into().unwrap()
+    }
+
+    #[test]
+    fn every_age_writes_its_layout() {
+        for age in Age::ALL {
+            let infos = drill(age).ask(&ReadNodeInfo::Node(id(1))).unwrap();
+            assert_eq!(infos.layout, age.node_info_layout(), "{age}");
+            let node = &infos.nodes[0];
+            assert_eq!((&node.host, node.port, node.status), (&"10.0.0.2".into(), 5433, NodeStatus::Up));
+            assert!((node.weight_share() - 0.25).abs() < 1e-6);
+            assert_eq!(node.role.is_some(), age > Age::V3_5);
+            assert!(node.role.is_none_or(|role| role == NodeRole::Standby));
+            assert!(node.changed.is_none_or(|changed| changed == World::START));
+            assert!(node.repl_state.as_ref().is_none_or(|state| *state == "streaming"));
+
+            let node = drill(age).ask(&ReadNodeInfo::Node(id(2))).unwrap().nodes.remove(0);
+            assert_eq!(node.status, NodeStatus::Down);
+            assert_eq!(node.quarantine, age.has_quarantine().then_some(true), "{age}");
+        }
+    }
+
+    #[test]
+    fn all_nodes_come_at_once_since_4_3() {
+        for age in Age::ALL {
+            let infos = drill(age).ask(&ReadNodeInfo::All);
+            assert_eq!(infos.map(|infos| infos.nodes.len()).ok(), (age >= Age::V4_3_0).then_some(4), "{age}");
+        }
+    }
+
+    #[test]
+    fn the_live_part_is_the_truth_where_there_are_health_checks() {
+        let live = |age, period| {
+            let mut drill = drill(age);
+            drill.world.settings_mut().health_check_period = std::time::Duration::from_secs(period);
+            drill.world.promote_postgres(1);
+            drill.world.kill_postgres(3);
+            let nodes = drill.ask(&ReadNodeInfo::All).unwrap().nodes;
+            [1, 2, 3].map(|id| {
+                format!("{}/{}", nodes[id].pg_status.clone().unwrap(), nodes[id].pg_role.clone().unwrap())
+            })
+        };
+        assert_eq!(live(Age::V4_7, 0), ["unknown/unknown"; 3]);
+        assert_eq!(live(Age::V4_7, 10), ["up/primary", "up/standby", "down/unknown"]);
+        assert_eq!(live(Age::V4_3_0, 0), ["unknown/primary", "unknown/standby", "unknown/unknown"]);
+    }
+
+    #[test]
+    fn health_check_stats_show_the_view() {
+        let stats = |node| drill(Age::V4_2).ask(&ReadHealthCheckStats { node: id(node) }).unwrap();
+        assert_eq!((stats(0).status, stats(0).role), ("up".into(), "primary".into()));
+        assert_eq!(stats(1).last_status_change, "2026-01-01 00:00:00");
+        assert_eq!(stats(2).node_status(), Some(NodeStatus::Down));
+    }
 
     #[test]
     fn times_are_written_as_dates() {

@@ -24,9 +24,11 @@
 
 mod age;
 mod answer;
+mod change;
 mod connection;
 mod fault;
 mod layout;
+mod main_process;
 mod node;
 mod operation;
 mod pool_status;

@@ -1,18 +1,10 @@
-//! The main process: the queue of operations, what each does, and the replacement of the PCP process after them.
+//! The operations: what each does.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use pcp_proto::message::NodeStatus;
 
-use super::{Mode, Standing, World};
-
-/// How many operations wait at most; further ones are dropped without a word.
-const QUEUE: usize = 10;
-/// How long the main process sleeps between the last operation of a run and the replacement of the PCP process.
-const SETTLE: Duration = Duration::from_secs(1);
-/// How long a search sleeps between two looks.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+use super::{Mode, Node, World};
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,131 +44,9 @@ pub struct FollowRun {
     pub new_primary: usize,
 }
 
-/// Pgpool's main process, which does one thing at a time.
-#[derive(Clone, Debug, Default)]
-pub(super) struct MainProcess {
-    queue: VecDeque<Change>,
-    phase: Phase,
-    /// Whether this run changed anything, so that the PCP process is replaced at its end.
-    changed: bool,
-    /// Whether the next connection meets the end of the old PCP process.
-    reset_next: bool,
-    pub(super) operations: Vec<Operation>,
-    pub(super) follow_runs: Vec<FollowRun>,
-    pub(super) replacements: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum Phase {
-    #[default]
-    Idle,
-    /// Takes the next operation then.
-    TakeNext(Duration),
-    /// Begins to look for a primary then, unless the time is over.
-    Look { at: Duration, until: Option<Duration>, change: Change },
-    /// Has looked for a primary then.
-    Looked { at: Duration, until: Option<Duration>, change: Change },
-    /// Sleeps before the replacement of the PCP process.
-    Settle(Duration),
-    /// Waits until every connection is closed.
-    Frozen,
-}
-
-impl MainProcess {
-    pub(super) fn is_frozen(&self) -> bool {
-        matches!(self.phase, Phase::Frozen)
-    }
-
-    pub(super) fn standing_of_newcomer(&mut self) -> Standing {
-        match self.phase {
-            Phase::Frozen => Standing::Waiting,
-            _ if std::mem::take(&mut self.reset_next) => Standing::Reset,
-            _ => Standing::Served,
-        }
-    }
-
-    fn next_due(&self) -> Option<Duration> {
-        match self.phase {
-            Phase::Idle | Phase::Frozen => None,
-            Phase::TakeNext(at) | Phase::Settle(at) => Some(at),
-            Phase::Look { at, .. } | Phase::Looked { at, .. } => Some(at),
-        }
-    }
-}
-
 impl World {
-    /// Returns when something happens next without a request.
-    pub fn next_due(&self) -> Option<Duration> {
-        self.main.next_due()
-    }
-
-    /// Does everything that is due until `now`.
-    pub fn advance(&mut self, now: Duration) {
-        while let Some(due) = self.main.next_due().filter(|&due| due <= now) {
-            self.step(due);
-        }
-    }
-
-    /// Queues an attach as a request does, whether there is such a node or not.
-    pub fn attach(&mut self, now: Duration, id: usize) {
-        self.queue(now, Change::Attach(id));
-    }
-
-    /// Queues a detach as a request that was not refused does.
-    pub fn detach(&mut self, now: Duration, id: usize) {
-        self.queue(now, Change::Detach(id));
-    }
-
-    pub(super) fn queue(&mut self, now: Duration, change: Change) {
-        self.advance(now);
-        if self.main.queue.len() == QUEUE {
-            return;
-        }
-        self.main.queue.push_back(change);
-        if matches!(self.main.phase, Phase::Idle) {
-            self.main.phase = Phase::TakeNext(now + self.settings.operation_delay);
-        }
-    }
-
-    /// Replaces the PCP process if that was only waiting for connections to close.
-    pub(super) fn thaw(&mut self, now: Duration) {
-        let is_served = |standing| standing == Standing::Served;
-        if self.main.is_frozen() && !self.connections.values().any(|open| is_served(open.standing)) {
-            self.replace_pcp_process(now);
-        }
-    }
-
-    fn step(&mut self, now: Duration) {
-        match self.main.phase {
-            Phase::Idle | Phase::Frozen => {}
-            Phase::TakeNext(_) => match self.main.queue.pop_front() {
-                Some(change) => self.carry_out(now, change),
-                None if std::mem::take(&mut self.main.changed) => self.main.phase = Phase::Settle(now + SETTLE),
-                None => self.main.phase = Phase::Idle,
-            },
-            Phase::Look { until, change, .. } => {
-                if until.is_some_and(|until| until <= now) {
-                    self.finish(now, change, None);
-                } else {
-                    self.main.phase = Phase::Looked { at: now + self.time_to_look(), until, change };
-                }
-            }
-            Phase::Looked { until, change, .. } => match self.find_primary() {
-                Some(primary) => self.finish(now, change, Some(primary)),
-                None => self.main.phase = Phase::Look { at: now + BETWEEN_LOOKS, until, change },
-            },
-            Phase::Settle(_) => {
-                self.main.phase = Phase::Frozen;
-                if self.age.freezes_on_open_connections() {
-                    self.thaw(now);
-                } else {
-                    self.replace_pcp_process(now);
-                }
-            }
-        }
-    }
-
-    fn carry_out(&mut self, now: Duration, change: Change) {
+    /// Begins an operation, and ends it unless a primary has to be searched.
+    pub(super) fn carry_out(&mut self, now: Duration, change: Change) {
         let has_to_search = self.has_to_search(change);
         let is_done = match change {
             Change::Attach(id) => self.put_up(now, id),
@@ -185,7 +55,7 @@ impl World {
             Change::Switchover(_) => self.primary.is_some_and(|primary| self.set_down(now, primary)),
         };
         if !is_done {
-            self.main.phase = Phase::TakeNext(now);
+            self.main.refuse(now);
             return;
         }
         let open_connections = self.open_connections();
@@ -225,7 +95,7 @@ impl World {
 
     /// Tells whether a primary is searched after a change that is about to be made.
     fn has_to_search(&self, change: Change) -> bool {
-        let is_quarantined = |id| self.nodes.get(id).is_some_and(|node: &super::Node| node.quarantine);
+        let is_quarantined = |id| self.nodes.get(id).is_some_and(|node: &Node| node.quarantine);
         match (change, self.primary) {
             // One that leaves quarantine comes back as what it was.
             (Change::Attach(id), _) => !is_quarantined(id),
@@ -238,18 +108,18 @@ impl World {
     }
 
     fn search(&mut self, now: Duration, change: Change) {
-        let all_are_down = !self.nodes.iter().any(super::Node::is_attached);
+        let all_are_down = !self.nodes.iter().any(Node::is_attached);
         if self.settings.mode == Mode::Raw || (all_are_down && self.age.gives_up_when_all_are_down()) {
             self.finish(now, change, None);
             return;
         }
         let timeout = self.settings.search_primary_node_timeout;
         let until = (!timeout.is_zero()).then(|| now + timeout);
-        self.main.phase = Phase::Look { at: now, until, change };
+        self.main.look(now, until, change);
     }
 
     /// Ends an operation with what is the primary now.
-    fn finish(&mut self, now: Duration, change: Change, primary: Option<usize>) {
+    pub(super) fn finish(&mut self, now: Duration, change: Change, primary: Option<usize>) {
         let old = self.primary;
         if let Some(primary) = primary.filter(|_| self.sets_the_others_down(change, old)) {
             self.follow(now, old, primary);
@@ -258,9 +128,7 @@ impl World {
             old.into_iter().chain(primary).for_each(|id| self.stamp(now, id));
         }
         self.primary = primary;
-        self.main.changed = true;
-        let pause = if self.main.queue.is_empty() { Duration::ZERO } else { self.settings.operation_delay };
-        self.main.phase = Phase::TakeNext(now + pause);
+        self.main.complete(now, self.settings.operation_delay);
     }
 
     /// Tells whether a change of primary sets every other node down.
@@ -285,21 +153,114 @@ impl World {
             self.set_status(now, id, NodeStatus::Down);
         }
     }
+}
 
-    fn replace_pcp_process(&mut self, now: Duration) {
-        let mut waiting =
-            self.connections.values_mut().filter(|open| open.standing == Standing::Waiting).peekable();
-        let standing = if self.settings.resets_at_replacement {
-            self.main.reset_next = waiting.peek().is_none();
-            Standing::Reset
-        } else {
-            Standing::Served
-        };
-        waiting.for_each(|open| open.standing = standing);
-        self.main.replacements += 1;
-        self.main.phase = match self.main.queue.is_empty() {
-            true => Phase::Idle,
-            false => Phase::TakeNext(now + self.settings.operation_delay),
-        };
+#[cfg(test)]
+mod tests {
+    use super::super::test::Drill;
+    use super::super::{Age, World};
+    use super::*;
+
+    fn three(age: Age) -> World {
+        World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
+    }
+
+    #[test]
+    fn an_operation_takes_effect_after_its_reply() {
+        let mut drill = Drill::new(three(Age::V4_7));
+        drill.detach(2).unwrap();
+        assert_eq!(drill.shown(), "0=up/primary 1=up/standby 2=up/standby");
+        drill.wait(0.0021);
+        assert_eq!(drill.shown(), "0=up/primary 1=up/standby 2=down/standby");
+        assert_eq!(drill.world.nodes()[2].status, NodeStatus::Down);
+        drill.wait(5.0);
+        drill.attach(2).unwrap();
+        drill.wait(0.1);
+        assert_eq!(drill.world.nodes()[2].status, NodeStatus::Waiting, "until its first session");
+        assert_eq!(drill.world.nodes()[2].changed, World::START + 5);
+        let changes: Vec<_> = drill.world.operations().iter().map(|operation| operation.change).collect();
+        assert_eq!(changes, [Change::Detach(2), Change::Attach(2)]);
+    }
+
+    #[test]
+    fn changes_of_nodes_that_do_not_exist_replace_the_pcp_process_and_no_more() {
+        let mut drill = Drill::new(three(Age::V4_7));
+        let before = drill.shown();
+        drill.detach(3).unwrap();
+        drill.wait(5.0);
+        drill.attach(127).unwrap();
+        drill.wait(5.0);
+        assert_eq!((drill.shown(), drill.world.replacements()), (before, 2));
+    }
+
+    #[test]
+    fn a_detach_of_a_standby_searches_nothing_where_there_is_a_primary() {
+        let mut drill = Drill::new(three(Age::V4_7));
+        drill.world.kill_postgres(0);
+        drill.detach(2).unwrap();
+        drill.wait(60.0);
+        assert_eq!(drill.shown(), "0=up/primary 1=up/standby 2=down/standby");
+        // An attach searches: the primary is dead, so there is none.
+        drill.attach(2).unwrap();
+        drill.wait(60.0);
+        assert_eq!(drill.shown(), "0=up/standby 1=up/standby 2=up/standby");
+    }
+
+    #[test]
+    fn a_promotion_sets_every_other_node_down_and_asks_no_postgres() {
+        for follow in ["", "/etc/pgpool-II/follow_primary.sh"] {
+            let world = three(Age::V4_1).configure(|settings| settings.follow_primary_command = follow.to_owned());
+            let mut drill = Drill::new(world);
+            drill.promote(1).unwrap();
+            drill.wait(0.1);
+            assert_eq!(drill.shown(), "0=down/standby 1=up/primary 2=down/standby");
+            assert_eq!(drill.world.follow_runs().is_empty(), follow.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_follow_command_sets_the_other_nodes_down_after_a_failover_of_the_primary() {
+        let world = three(Age::V4_7).configure(|settings| settings.follow_primary_command = "follow".to_owned());
+        let mut drill = Drill::new(world);
+        drill.detach(2).unwrap();
+        drill.wait(2.0);
+        assert_eq!(drill.world.follow_runs(), [], "no change of primary");
+        drill.attach(2).unwrap();
+        drill.wait(2.0);
+        drill.world.promote_postgres(1);
+        drill.detach(0).unwrap();
+        drill.wait(2.0);
+        assert_eq!(drill.shown(), "0=down/standby 1=up/primary 2=down/standby");
+        let run = |detached| FollowRun { detached, old_primary: Some(0), new_primary: 1 };
+        assert_eq!(drill.world.follow_runs(), [run(0), run(2)]);
+    }
+
+    #[test]
+    fn a_follow_command_runs_without_an_old_primary_where_none_was_known() {
+        for (age, runs) in [(Age::V4_3_0, 0), (Age::V4_3_1, 2)] {
+            let world = three(age).configure(|settings| settings.follow_primary_command = "follow".to_owned());
+            let mut drill = Drill::new(world);
+            drill.world.set_primary(None);
+            drill.detach(2).unwrap();
+            drill.wait(2.0);
+            assert_eq!((drill.world.primary(), drill.world.follow_runs().len()), (Some(0), runs), "{age}");
+            assert!(drill.world.follow_runs().iter().all(|run| run.old_primary.is_none()));
+        }
+    }
+
+    #[test]
+    fn a_node_leaves_quarantine_as_what_it_was_or_by_a_detach() {
+        let mut drill = Drill::new(three(Age::V4_3_1));
+        drill.world.quarantine(Duration::ZERO, 0);
+        assert_eq!(drill.shown(), "0=quarantine/standby 1=up/standby 2=up/standby");
+        drill.attach(0).unwrap();
+        drill.wait(0.1);
+        assert_eq!(drill.shown(), "0=up/primary 1=up/standby 2=up/standby");
+
+        drill.wait(2.0);
+        drill.world.quarantine(drill.now, 2);
+        drill.detach(2).unwrap();
+        drill.wait(0.1);
+        assert_eq!(drill.shown(), "0=up/primary 1=up/standby 2=down/standby");
     }
 }

@@ -33,6 +33,10 @@ const fn before(major: u8, minor: u8) -> Life {
     (None, Some(Release::new(major, minor)))
 }
 
+const fn between((major, minor): (u8, u8), (before_major, before_minor): (u8, u8)) -> Life {
+    (since(major, minor).0, before(before_major, before_minor).1)
+}
+
 /// A part of what real servers list, in their order; some 100 parameters that nothing here depends on are left out.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -47,11 +51,12 @@ const ROWS: &[Row] = &[
     ("enable_pool_hba", ALWAYS, Text("0"), "if true, use pool_hba.conf for client authentication"),
     ("authentication_timeout", ALWAYS, Text("60"), "maximum time in seconds to complete client authentication"),
     ("ssl", ALWAYS, Text("0"), "SSL support"),
-    ("num_init_children", ALWAYS, Text("32"), "# of children initially pre-forked"),
-    ("listen_backlog_multiplier", ALWAYS, Text("2"), "determines the size of the connection queue"),
+    ("num_init_children", before(4, 4), Text("32"), "# of children initially pre-forked"),
+    ("listen_backlog_multiplier", ALWAYS, Text("2"), "determines the size of the queue for pending connections"),
     ("serialize_accept", ALWAYS, Text("0"), "whether to serialize accept() call"),
     ("reserved_connections", since(4, 1), Text("0"), "number of reserved connections"),
     ("max_pool", ALWAYS, Text("4"), "max # of connection pool per child"),
+    ("num_init_children", since(4, 4), Text("32"), "# of children initially pre-forked"),
     ("child_life_time", ALWAYS, Text("300"), "if idle for this seconds, child exits"),
     ("connection_life_time", ALWAYS, Text("0"), "if idle for this seconds, connection closes"),
     ("client_min_messages", ALWAYS, Text("notice"), "controls which message should be sent to client"),
@@ -83,7 +88,8 @@ const ROWS: &[Row] = &[
     ("search_primary_node_timeout", ALWAYS, Of(|world| seconds(world.settings().search_primary_node_timeout)), "max time in seconds to search for primary node after failover"),
     ("relcache_expire", ALWAYS, Text("0"), "relation cache expiration time in seconds"),
     ("use_watchdog", ALWAYS, Of(|world| flag(world.settings().watchdog.is_some())), "non 0 if operating in use_watchdog"),
-    ("delegate_IP", before(4, 5), Text(""), "delegate IP address"),
+    ("delegate_IP", before(4, 2), Text(""), "delegate IP address of master pgpool"),
+    ("delegate_IP", between((4, 2), (4, 5)), Text(""), "delegate IP address of leader pgpool"),
     ("delegate_ip", since(4, 5), Text(""), "delegate IP address of leader pgpool"),
     ("wd_priority", ALWAYS, Text("1"), "watchdog priority"),
     ("memory_cache_enabled", ALWAYS, Text("0"), "If true, use the memory cache functionality, false by default"),
@@ -162,4 +168,68 @@ fn seconds(time: Duration) -> String {
 
 fn flag(is_on: bool) -> String {
     u8::from(is_on).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use pcp_proto::ServerAge;
+    use pcp_proto::message::{NodeStatus, ReadPoolStatus};
+
+    use super::super::test::Drill;
+    use super::super::{Age, FailoverFlag};
+    use super::*;
+
+    fn status(age: Age) -> PoolStatus {
+        let world = World::new(age).node("10.0.0.1", 5432);
+        let world = world.node_with("10.0.0.2", 5433, |node| {
+            node.status = NodeStatus::Waiting;
+            node.flag = FailoverFlag::DisallowToFailover;
+        });
+        let world = world.configure(|settings| {
+            settings.follow_primary_command = "follow".to_owned();
+            settings.health_check_period = Duration::from_secs(5);
+        });
+        Drill::new(world).ask(&ReadPoolStatus).unwrap()
+    }
+
+    #[test]
+    fn the_age_is_read_back_from_the_names() {
+        let markers = [(3, 5), (4, 0), (4, 1), (4, 2), (4, 3), (4, 4), (4, 6)].map(|(x, y)| Release::new(x, y));
+        for age in Age::ALL {
+            let expected = markers.into_iter().filter(|&marker| marker <= age.release()).max();
+            assert_eq!(Some(ServerAge::of(&status(age)).at_least), expected, "{age}");
+        }
+    }
+
+    #[test]
+    fn nodes_are_listed_in_the_form_of_the_age() {
+        for age in Age::ALL {
+            let status = status(age);
+            let node = &status.nodes().unwrap()[1];
+            assert_eq!((&node.host, node.port, node.status), (&"10.0.0.2".into(), 5433, Some(NodeStatus::Waiting)));
+            assert_eq!(node.flag, "DISALLOW_TO_FAILOVER");
+            let word = if age == Age::V3_5 { "1" } else { "waiting" };
+            assert_eq!(status.value("backend_status1"), Some(&word.into()), "{age}");
+            assert_eq!(status.value("backend_weight0"), Some(&"0.500000".into()));
+        }
+    }
+
+    #[test]
+    fn settings_are_listed_under_the_names_of_the_age() {
+        for age in Age::ALL {
+            let status = status(age);
+            let has = |name: &str| status.value(name).is_some();
+            let number = |name: &str| status.number(name);
+            assert_eq!(number("search_primary_node_timeout"), Some(3));
+            assert_eq!(number("health_check_period"), Some(5));
+            assert_eq!(number("connect_timeout"), Some(10_000));
+            assert_eq!(number("use_watchdog"), Some(0));
+            let (old, new) = ("follow_master_command", "follow_primary_command");
+            let (listed, other) = if age < Age::V4_2 { (old, new) } else { (new, old) };
+            assert_eq!((status.value(listed), has(other)), (Some(&"follow".into()), false), "{age}");
+            assert_eq!(has("fail_over_on_backend_error"), age < Age::V4_0);
+            assert_eq!(has("backend_clustering_mode"), age >= Age::V4_3_0);
+            assert_eq!(has("master_slave_mode"), age < Age::V4_2);
+        }
+    }
 }

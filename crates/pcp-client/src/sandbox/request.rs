@@ -7,7 +7,7 @@ use pcp_proto::message::{NodeCount, NodeInfos};
 use pcp_proto::{Frame, Release, ReplyKind, RequestKind};
 
 use super::answer::{Answer, Failure, Reply, Then};
-use super::{Age, Change, FailoverFlag, Mode, Node, World};
+use super::{Age, Node, World};
 
 /// Requests that no client of this project sends, but others do.
 const DETACH_GRACEFULLY: RequestKind = RequestKind(b'd');
@@ -15,9 +15,6 @@ const PROMOTE_GRACEFULLY: RequestKind = RequestKind(b'j');
 const SET_PARAMETER: RequestKind = RequestKind(b'A');
 const PARAMETER_SET: ReplyKind = ReplyKind(b'a');
 const STOP_RECOVERY: RequestKind = RequestKind(b'F');
-
-/// More ids than any server has nodes.
-const ID_LIMIT: i32 = 128;
 
 /// Which nodes a request is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -132,101 +129,17 @@ impl World {
         Ok(Reply::of(&watchdog.info(self.age, number(body)?), ReplyKind::WATCHDOG_INFO))
     }
 
-    fn attach_node(&mut self, now: Duration, body: &Bytes) -> Result<Reply, Failure> {
-        let id = in_range(number(body)?, "failback")?;
-        if self.settings.mode == Mode::Raw && self.is_attached(id) {
-            let status = self.nodes.get(id).map_or(0, |node| node.status.code());
-            let message =
-                format!("invalid failback request, node id : {id} status: [{status}] not valid for failback");
-            return Err(Failure::error(&message));
-        }
-        self.queue(now, Change::Attach(id));
-        Ok(Reply::accepted(ReplyKind::ATTACH_NODE))
-    }
-
-    fn detach_node(&mut self, now: Duration, body: &Bytes) -> Result<Reply, Failure> {
-        let id = in_range(number(body)?, "degenerate backend")?;
-        self.check_detach(id)?;
-        self.queue(now, Change::Detach(id));
-        Ok(Reply::accepted(ReplyKind::DETACH_NODE))
-    }
-
-    fn check_detach(&self, id: usize) -> Result<(), Failure> {
-        // A node that does not exist is not refused.
-        let Some(node) = self.nodes.get(id) else { return Ok(()) };
-        if !node.is_attached() && !node.quarantine {
-            return Err(Failure::error(&format!(
-                "invalid degenerate backend request, node id : {id} status: [{}] is not valid for failover",
-                node.status.code()
-            )));
-        }
-        if node.flag == FailoverFlag::DisallowToFailover {
-            return Err(Failure::error(&format!(
-                "degenerate backend request for node_id: {id} from pid [{WORKER}] is canceled because failover is \
-                 disallowed on the node"
-            )));
-        }
-        Ok(())
-    }
-
-    fn promote_node(&mut self, now: Duration, body: &Bytes) -> Result<Reply, Failure> {
-        let id = number(body)?;
-        let is_new = self.is_at_least(4, 3);
-        let Some(known) = self.existing(id) else {
-            let message = match is_new {
-                true => "could not process promote request",
-                false => "could not process recovery request",
-            };
-            return Err(Failure::error_with(message, &format!("node id {id} is not valid")));
-        };
-        if self.settings.mode == Mode::Raw {
-            let message = match is_new {
-                true => "invalid pgpool mode for process promote request",
-                false => OLD_MODE,
-            };
-            let detail = format!("not in streaming replication mode, can't promote node id {id}");
-            return Err(Failure::fatal(message, &detail));
-        }
-        if self.primary == Some(known) {
-            let message = if is_new { "invalid promote request" } else { OLD_MODE };
-            let detail = format!("specified node is already primary node, can't promote node id {id}");
-            return Err(Failure::fatal(message, &detail));
-        }
-        if is_new && promote_option(body) == Some(b's') {
-            self.check_detach(known)?;
-            self.queue(now, Change::Switchover(known));
-        } else if self.is_attached(known) {
-            self.queue(now, Change::Promote(known));
-        }
-        Ok(Reply::accepted(ReplyKind::DETACH_NODE))
-    }
-
-    fn existing(&self, id: i32) -> Option<usize> {
+    pub(super) fn existing(&self, id: i32) -> Option<usize> {
         usize::try_from(id).ok().filter(|&id| id < self.nodes.len())
     }
 
-    fn is_at_least(&self, major: u8, minor: u8) -> bool {
+    pub(super) fn is_at_least(&self, major: u8, minor: u8) -> bool {
         self.age.release() >= Release::new(major, minor)
     }
 }
 
-/// What the worker's process id is said to be.
-const WORKER: u32 = 4711;
-
-/// What servers before 4.3 say of a promotion, with the words of another request.
-const OLD_MODE: &str = "invalid pgpool mode for process recovery request";
-
-/// Checks an id that need not exist, but fit the server's table.
-fn in_range(id: i32, request: &str) -> Result<usize, Failure> {
-    usize::try_from(id).ok().filter(|_| id < ID_LIMIT).ok_or_else(|| {
-        Failure::error(&format!(
-            "invalid {request} request, node id: {id} is out of range. node id must be between [0 and {ID_LIMIT}]"
-        ))
-    })
-}
-
 /// Reads a number as C does: what is none counts as zero, and what follows it is not looked at.
-fn number(body: &Bytes) -> Result<i32, Failure> {
+pub(super) fn number(body: &Bytes) -> Result<i32, Failure> {
     if body.is_empty() {
         return Err(Failure::crash());
     }
@@ -246,8 +159,129 @@ fn text(body: &Bytes) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// Returns the letter behind the id; the form of old clients has none.
-fn promote_option(body: &Bytes) -> Option<u8> {
-    let end = body.iter().position(|&byte| byte == 0 || byte == b' ')?;
-    body.get(end + 2).copied()
+#[cfg(test)]
+mod tests {
+    use pcp_proto::message::{ReadHealthCheckStats, ReadNodeCount, ReadNodeInfo, Request};
+    use pcp_proto::{NodeId, ServerMessage};
+
+    use super::super::FailoverFlag;
+    use super::super::test::Drill;
+    use super::*;
+
+    /// Ages around the boundary at which most texts changed.
+    const OLD: Age = Age::V4_2_8;
+    const NEW: Age = Age::V4_3_1;
+
+    fn drill(age: Age) -> Drill {
+        let disallowed = |node: &mut Node| node.flag = FailoverFlag::DisallowToFailover;
+        let world = World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432);
+        let mut drill = Drill::new(world.node_with("10.0.0.4", 5432, disallowed));
+        drill.detach(2).unwrap();
+        drill.wait(3.0);
+        drill
+    }
+
+    /// Asks with a body as given; `None` for a reply that is no refusal.
+    fn refusal(age: Age, kind: RequestKind, body: &'static [u8]) -> Option<String> {
+        let reply = drill(age).frame(&Frame::new(kind, body));
+        let refused = reply.frames.first().filter(|frame| frame.kind == ReplyKind::ERROR)?;
+        let message = ServerMessage::decode(&refused.body).unwrap();
+        assert_eq!(message.is_fatal(), reply.then == Then::Close);
+        Some(message.to_string())
+    }
+
+    #[test]
+    fn refusals_have_the_words_of_their_age() {
+        use RequestKind as Kind;
+        #[rustfmt::skip]
+        let table: &[(Age, RequestKind, &'static [u8], &str)] = &[
+            (OLD, Kind::READ_NODE_INFO, b"99\0", "ERROR: informing node info failed (invalid node ID)"),
+            (OLD, Kind::READ_NODE_INFO, b"-1\0", "ERROR: informing node info failed (invalid node ID)"),
+            (NEW, Kind::READ_NODE_INFO, b"99\0", "ERROR: informing node info failed (invalid node ID : 99)"),
+            (NEW, Kind::READ_NODE_INFO, b"-2\0", "ERROR: informing node info failed (invalid node ID : -2)"),
+            (NEW, Kind::READ_HEALTH_CHECK_STATS, b"99\0", "ERROR: informing health check stats info failed (invalid node ID 99)"),
+            (OLD, Kind::READ_HEALTH_CHECK_STATS, b"4\0", "ERROR: informing health check stats info failed (stats data for node ID 4 does not exist)"),
+            (Age::V4_1_11, Kind::READ_HEALTH_CHECK_STATS, b"0\0", "FATAL: PCP processing request (unknown PCP packet type \"H\")"),
+            (NEW, RequestKind(b'Q'), b"\0", "FATAL: PCP processing request (unknown PCP packet type \"Q\")"),
+            (OLD, Kind::READ_WATCHDOG_INFO, b"-1\0", "ERROR: PCP: informing watchdog info failed (watcdhog is not enabled)"),
+            (NEW, Kind::READ_WATCHDOG_INFO, b"-1\0", "ERROR: PCP: informing watchdog info failed (watchdog is not enabled)"),
+            (NEW, Kind::ATTACH_NODE, b"128\0", "ERROR: invalid failback request, node id: 128 is out of range. node id must be between [0 and 128]"),
+            (NEW, Kind::ATTACH_NODE, b"-1\0", "ERROR: invalid failback request, node id: -1 is out of range. node id must be between [0 and 128]"),
+            (NEW, Kind::DETACH_NODE, b"128\0", "ERROR: invalid degenerate backend request, node id: 128 is out of range. node id must be between [0 and 128]"),
+            (NEW, Kind::DETACH_NODE, b"2\0", "ERROR: invalid degenerate backend request, node id : 2 status: [3] is not valid for failover"),
+            (NEW, Kind::DETACH_NODE, b"3\0", "ERROR: degenerate backend request for node_id: 3 from pid [4711] is canceled because failover is disallowed on the node"),
+            (OLD, Kind::PROMOTE_NODE, b"99 \0n", "ERROR: could not process recovery request (node id 99 is not valid)"),
+            (NEW, Kind::PROMOTE_NODE, b"99 \0n", "ERROR: could not process promote request (node id 99 is not valid)"),
+            (OLD, Kind::PROMOTE_NODE, b"0\0", "FATAL: invalid pgpool mode for process recovery request (specified node is already primary node, can't promote node id 0)"),
+            (NEW, Kind::PROMOTE_NODE, b"0 \0n", "FATAL: invalid promote request (specified node is already primary node, can't promote node id 0)"),
+        ];
+        for &(age, kind, body, text) in table {
+            assert_eq!(refusal(age, kind, body).as_deref(), Some(text), "{age}");
+        }
+    }
+
+    #[test]
+    fn what_looks_wrong_and_is_not_refused() {
+        use RequestKind as Kind;
+        #[rustfmt::skip]
+        let table: &[(RequestKind, &'static [u8])] = &[
+            (Kind::ATTACH_NODE, b"127\0"), (Kind::DETACH_NODE, b"127\0"), (Kind::DETACH_NODE, b"4\0"),
+            (Kind::PROMOTE_NODE, b"2 \0n"), (Kind::READ_NODE_INFO, b"abc\0"), (Kind::READ_NODE_INFO, b"1abc"),
+            (SET_PARAMETER, b"client_min_messages\0debug1\0"), (STOP_RECOVERY, b""),
+        ];
+        for &(kind, body) in table {
+            assert_eq!(refusal(NEW, kind, body), None, "{kind} {}", body.escape_ascii());
+        }
+        let mut drill = drill(NEW);
+        drill.promote(2).unwrap();
+        drill.wait(3.0);
+        assert_eq!(drill.shown(), "0=up/primary 1=up/standby 2=down/standby 3=up/standby");
+    }
+
+    #[test]
+    fn a_request_that_lacks_its_payload_kills_the_worker() {
+        for kind in [RequestKind::READ_NODE_INFO, RequestKind::DETACH_NODE, RequestKind::PROMOTE_NODE] {
+            assert_eq!(drill(NEW).frame(&Frame::new(kind, &b""[..])), Reply::empty(Then::Crash));
+        }
+    }
+
+    #[test]
+    fn node_info_waits_for_silent_hosts_where_the_age_and_the_settings_make_it_dial() {
+        let all = ReadNodeInfo::All;
+        let node = |id: usize| ReadNodeInfo::Node(NodeId::try_from(id).unwrap());
+        let checks = [Duration::ZERO, Duration::from_secs(10)];
+        #[rustfmt::skip]
+        let table = [
+            (Age::V4_2, checks[1], node(1), 0), (Age::V4_3_0, checks[0], node(0), 20), (NEW, checks[0], all, 0),
+            (NEW, checks[1], all, 20), (NEW, checks[1], node(0), 0), (NEW, checks[1], node(1), 10), (Age::V4_7, checks[1], all, 20),
+        ];
+        for (age, period, request, seconds) in table {
+            let mut drill = drill(age);
+            drill.world.settings_mut().health_check_period = period;
+            drill.world.silence_postgres(1, true);
+            drill.world.silence_postgres(3, true);
+            let before = drill.now;
+            drill.ask(&request).unwrap();
+            assert_eq!((drill.now - before).as_secs(), seconds, "{age} {period:?} {request:?}");
+            drill.ask(&ReadNodeCount).unwrap();
+            let _ = drill.ask(&ReadHealthCheckStats { node: NodeId::MAX });
+            assert_eq!((drill.now - before).as_secs(), seconds);
+        }
+    }
+
+    #[test]
+    fn a_late_answer_shows_the_state_at_its_end() {
+        let mut drill = drill(NEW);
+        drill.world.settings_mut().health_check_period = Duration::from_secs(10);
+        drill.world.silence_postgres(1, true);
+        let connection = drill.log_in();
+        let asked = drill.now;
+        let frame = ReadNodeInfo::Node(NodeId::try_from(1_usize).unwrap()).encode();
+        let late = asked + Duration::from_secs(10);
+        assert_eq!(drill.world.request(asked, connection, &frame), Answer::Later(late));
+        drill.world.detach(asked, 1);
+        let reply = drill.world.resume(late, connection);
+        let row = reply.frames[1].body.clone();
+        assert!(row.starts_with(b"NodeInfo\x0010.0.0.2\x005432\x003\x000\0down\0"), "{}", row.escape_ascii());
+    }
 }

@@ -1,11 +1,19 @@
-//! A client for tests of the world: each request on a connection of its own.
+//! Clients for tests: one of the world, one of the server.
 
+use std::io;
 use std::time::Duration;
 
-use pcp_proto::message::{AttachNode, DetachNode, PromoteMode, PromoteNode, Reply as _, Request};
-use pcp_proto::{Credentials, Frame, RequestKind, Salt, ServerMessage};
+use pcp_proto::message::{
+    AttachNode, Batch, DetachNode, Outgoing, PromoteMode, PromoteNode, ReadNodeCount, Reply as _, Request,
+};
+use pcp_proto::{Credentials, Event, Frame, RequestKind, Salt, ServerMessage, Session};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::time::timeout;
 
-use super::{Answer, Reply, World};
+use super::{Answer, Reply, Sandbox, World};
+
+/// More than anything but a stall takes.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// A world and the time in it.
 #[derive(Clone, Debug)]
@@ -28,25 +36,25 @@ impl Drill {
         self.world.show_pool_nodes()
     }
 
-    pub(super) fn attach(&mut self, node: usize) -> Result<(), ServerMessage> {
+    pub(super) fn attach(&mut self, node: usize) -> Result<(), String> {
         self.ask(&AttachNode { node: node.try_into().unwrap() }).map(|_| ())
     }
 
-    pub(super) fn detach(&mut self, node: usize) -> Result<(), ServerMessage> {
+    pub(super) fn detach(&mut self, node: usize) -> Result<(), String> {
         self.ask(&DetachNode { node: node.try_into().unwrap() }).map(|_| ())
     }
 
-    pub(super) fn promote(&mut self, node: usize) -> Result<(), ServerMessage> {
+    pub(super) fn promote(&mut self, node: usize) -> Result<(), String> {
         self.ask(&PromoteNode { node: node.try_into().unwrap(), mode: PromoteMode::ViewOnly }).map(|_| ())
     }
 
     /// Connects, logs in, asks and closes; waits for an answer that comes later.
-    pub(super) fn ask<R: Request>(&mut self, request: &R) -> Result<R::Reply, ServerMessage> {
+    pub(super) fn ask<R: Request>(&mut self, request: &R) -> Result<R::Reply, String> {
         let reply = self.frame(&request.encode());
         let last = reply.frames.last().expect("an answer");
         match last.kind == R::REPLY {
             true => Ok(R::Reply::decode(&reply.frames).unwrap()),
-            false => Err(ServerMessage::decode(&last.body).unwrap()),
+            false => Err(ServerMessage::decode(&last.body).unwrap().to_string()),
         }
     }
 
@@ -77,4 +85,60 @@ impl Drill {
             }
         }
     }
+}
+
+/// Asks how many nodes there are.
+pub(super) fn count() -> Vec<Outgoing> {
+    Batch::encode(&ReadNodeCount)
+}
+
+/// Asks for a detach.
+pub(super) fn detach(node: usize) -> Vec<Outgoing> {
+    Batch::encode(&DetachNode { node: node.try_into().unwrap() })
+}
+
+/// Opens a duplex that a sandbox serves.
+pub(super) fn connect(sandbox: &Sandbox) -> DuplexStream {
+    let (client, server) = tokio::io::duplex(4096);
+    sandbox.serve_stream(server);
+    client
+}
+
+/// Logs in, asks everything and says goodbye; returns what came until the end and how that was.
+pub(super) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    requests: Vec<Outgoing>,
+) -> (Vec<Event>, io::Result<()>) {
+    let mut session = Session::new(Credentials::new(World::USER, World::PASSWORD.as_bytes()).unwrap());
+    for request in requests {
+        session.request(request);
+    }
+    session.goodbye();
+    let mut events = Vec::new();
+    let end = loop {
+        let output = session.output().to_vec();
+        if let Err(error) = stream.write_all(&output).await {
+            break Err(error);
+        }
+        session.advance_output(output.len());
+        match stream.read_buf(session.input()).await {
+            Ok(0) => break Ok(()),
+            Ok(_) => {}
+            Err(error) => break Err(error),
+        }
+        loop {
+            match session.poll() {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(error) => return (events, Err(io::Error::other(error))),
+            }
+        }
+    };
+    (events, end)
+}
+
+/// The same on a duplex, within a minute.
+pub(super) async fn ask(sandbox: &Sandbox, requests: Vec<Outgoing>) -> Option<(usize, Result<(), io::ErrorKind>)> {
+    let (events, end) = timeout(MINUTE, talk(connect(sandbox), requests)).await.ok()?;
+    Some((events.len(), end.map_err(|error| error.kind())))
 }

@@ -146,3 +146,41 @@ fn has_membership(age: Age) -> bool {
 fn string(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_age_writes_its_json() {
+        let mut watchdog = Watchdog::of(&["10.0.0.1", "10.0.0.2", "10.0.0.\"3\""]);
+        if let Some(last) = watchdog.members.last_mut() {
+            last.state = WatchdogState::Lost;
+        }
+        for age in Age::ALL {
+            let info = watchdog.info(age, -1);
+            let cluster = info.cluster().unwrap();
+            assert_eq!((cluster.node_count, cluster.alive_node_count), (Some(3), Some(1)), "{age}");
+            assert_eq!(cluster.leader_host_name.as_deref(), Some("10.0.0.1"));
+            assert!(cluster.members[0].is_leader());
+            assert_eq!(cluster.members[2].host_name.as_deref(), Some("10.0.0.\"3\""));
+            let leader = if age < Age::V4_2 { "MASTER" } else { "LEADER" };
+            assert_eq!(cluster.members[0].state_name.as_deref(), Some(leader), "{age}");
+            let json = info.json.to_string();
+            assert_eq!(json.contains("MasterHostName"), age < Age::V4_2, "{age}");
+            assert_eq!(cluster.nodes_require_for_quorum.is_some(), age >= Age::V4_3_0, "{age}");
+            assert_eq!(cluster.members[0].membership.is_some(), age >= Age::V4_3_0);
+        }
+    }
+
+    #[test]
+    fn one_member_comes_alone_and_one_that_is_not_there_is_no_error() {
+        let watchdog = Watchdog::of(&["10.0.0.1", "10.0.0.2"]);
+        let ids = |index| -> Vec<_> {
+            watchdog.info(Age::V4_7, index).cluster().unwrap().members.iter().map(|member| member.id).collect()
+        };
+        assert_eq!(ids(0), [Some(0)]);
+        assert_eq!(ids(1), [Some(1)]);
+        assert_eq!(ids(9), [Some(-1)]);
+    }
+}

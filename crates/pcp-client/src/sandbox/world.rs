@@ -7,7 +7,7 @@ use pcp_proto::Credentials;
 use pcp_proto::message::{NodeRole, NodeStatus};
 
 use super::connection::Connection;
-use super::operation::MainProcess;
+use super::main_process::MainProcess;
 use super::{Age, FollowRun, Mode, Node, Operation, Settings, Standing};
 
 /// A Pgpool and its PostgreSQL servers, as far as PCP shows them.
