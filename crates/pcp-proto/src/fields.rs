@@ -43,6 +43,20 @@ impl Fields {
         }
     }
 
+    /// Reads the next NUL-terminated string as a switch.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::MissingField`], and [`DecodeError::InvalidField`] where the string is neither `0` nor `1`.
+    pub fn flag(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+        let value = self.text(field)?;
+        match value.as_bytes() {
+            b"0" => Ok(false),
+            b"1" => Ok(true),
+            _ => Err(DecodeError::InvalidField { field, value, expected: "0 or 1" }),
+        }
+    }
+
     /// Reads the next `N` bytes.
     ///
     /// # Errors

@@ -59,12 +59,18 @@ kinds! {
         ATTACH_NODE = b'C',
         /// Detach a node.
         DETACH_NODE = b'D',
+        /// Detach a node once its sessions have ended.
+        DETACH_NODE_GRACEFULLY = b'd',
         /// Say goodbye; the server answers nothing and closes.
         DISCONNECT = b'X',
+        /// Drop everything in the query cache (4.6 and later).
+        INVALIDATE_QUERY_CACHE = b'G',
         /// Log in with a user name and a digest.
         LOGIN = b'R',
         /// Make a node Pgpool's primary.
         PROMOTE_NODE = b'J',
+        /// Make a node Pgpool's primary once the sessions have ended.
+        PROMOTE_NODE_GRACEFULLY = b'j',
         /// Read health check statistics (4.2 and later).
         READ_HEALTH_CHECK_STATS = b'H',
         /// Read the number of nodes.
@@ -73,24 +79,42 @@ kinds! {
         READ_NODE_INFO = b'I',
         /// Read Pgpool's settings.
         READ_POOL_STATUS = b'B',
+        /// Read the process ids of Pgpool's children.
+        READ_PROCESS_COUNT = b'N',
+        /// Read what Pgpool's children do.
+        READ_PROCESS_INFO = b'P',
         /// Ask for the salt of a login.
         READ_SALT = b'M',
         /// Read the watchdog's view of its cluster.
         READ_WATCHDOG_INFO = b'W',
+        /// Rebuild a node from the primary and attach it.
+        RECOVER_NODE = b'O',
+        /// Read `pgpool.conf` again (4.2 and later).
+        RELOAD_CONFIG = b'Z',
+        /// Begin a new log file (4.6 and later).
+        ROTATE_LOG = b'V',
+        /// Set a parameter of this connection.
+        SET_PARAMETER = b'A',
+        /// Stop every Pgpool of the watchdog's cluster (4.2 and later).
+        STOP_CLUSTER = b't',
+        /// Stop this Pgpool.
+        STOP_PGPOOL = b'T',
     }
 }
 
 kinds! {
     /// The type byte of a frame sent by a server.
     ReplyKind {
-        /// The answer to attach.
+        /// The answer to attach, and to recovery.
         ATTACH_NODE = b'c',
-        /// The answer to detach, and to promote.
+        /// The answer to detach and to promote, gracefully or not.
         DETACH_NODE = b'd',
         /// A refusal or a failure; ends the reply it takes the place of.
         ERROR = b'E',
         /// The answer to health check statistics.
         HEALTH_CHECK_STATS = b'h',
+        /// The answer to the invalidation of the query cache.
+        INVALIDATE_QUERY_CACHE = b'g',
         /// The login was accepted.
         LOGIN = b'r',
         /// The answer to node count.
@@ -101,8 +125,20 @@ kinds! {
         NOTICE = b'N',
         /// The answer to pool status.
         POOL_STATUS = b'b',
+        /// The answer to process count.
+        PROCESS_COUNT = b'n',
+        /// The answer to process info.
+        PROCESS_INFO = b'p',
+        /// The answer to a reload of the settings.
+        RELOAD_CONFIG = b'z',
+        /// The answer to log rotation.
+        ROTATE_LOG = b'v',
         /// The salt of a login.
         SALT = b'm',
+        /// The answer to setting a parameter.
+        SET_PARAMETER = b'a',
+        /// The answer to both kinds of stop.
+        STOP = b't',
         /// The answer to watchdog info.
         WATCHDOG_INFO = b'w',
     }

@@ -6,10 +6,11 @@
 //!
 //! * [`Frame`] and [`FrameDecoder`] cut the byte stream; a length is checked against a cap before anything is
 //!   reserved for it.
-//! * [`message`] holds one file per request with its reply. Both directions are coded, so the same
-//!   code serves a client, a stand-in server and the tests that compare both with recorded traffic.
+//! * [`message`] holds one file per request with its reply. Both directions are coded, so the
+//!   same code serves a client, a stand-in server and the tests that compare both with recorded traffic.
 //! * [`Session`] is a connection without the connection: the login, the queue of requests that await a reply, notices
 //!   and errors.
+//! * [`ServerAge`] is what replies tell of the server's release, and refuses what it is too old for before it is sent.
 //!
 //! What a server did not send is `None`; codes that nobody knows yet are kept; a layout that nobody knows
 //! is an error that names its number of fields. No input can cause a panic.
@@ -45,7 +46,7 @@ mod server_message;
 mod session;
 mod text;
 
-pub use age::{Release, ServerAge};
+pub use age::{Release, Requirement, ServerAge, TooOld};
 pub use auth::{Credentials, CredentialsError, Digest, PasswordHash, Salt};
 pub use error::{DecodeError, FrameError};
 pub use fields::Fields;

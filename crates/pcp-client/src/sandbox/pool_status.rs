@@ -60,6 +60,7 @@ const ROWS: &[Row] = &[
     ("child_life_time", ALWAYS, Text("300"), "if idle for this seconds, child exits"),
     ("connection_life_time", ALWAYS, Text("0"), "if idle for this seconds, connection closes"),
     ("client_min_messages", ALWAYS, Text("notice"), "controls which message should be sent to client"),
+    ("log_pcp_processes", since(4, 5), Text("1"), "if true, print PCP process forks and anormal exit status to the log"),
     ("log_client_messages", since(4, 0), Text("0"), "if non 0, logs any client messages"),
     ("log_backend_messages", since(4, 6), Text("0"), "if non 0, logs any backend messages"),
     ("logdir", before(4, 7), Text("/tmp"), "PgPool status file logging directory"),
@@ -194,7 +195,8 @@ mod tests {
 
     #[test]
     fn the_age_is_read_back_from_the_names() {
-        let markers = [(3, 5), (4, 0), (4, 1), (4, 2), (4, 3), (4, 4), (4, 6)].map(|(x, y)| Release::new(x, y));
+        let markers = [(3, 5), (4, 0), (4, 1), (4, 2), (4, 3), (4, 4), (4, 5), (4, 6), (4, 7)];
+        let markers = markers.map(|(x, y)| Release::new(x, y));
         for age in Age::ALL {
             let expected = markers.into_iter().filter(|&marker| marker <= age.release()).max();
             assert_eq!(Some(ServerAge::of(&status(age)).at_least), expected, "{age}");

@@ -1,9 +1,10 @@
-use super::{Accepted, Body, Request, node_id, request};
+use super::{Accepted, Body, Request, only_node_id};
 use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 
 /// Attaches a node: Pgpool puts it up and searches the primary anew. Since 3.5.
 ///
-/// An up node stays as it is and nothing happens. The server checks neither that there is such a node nor that itsn/// PostgreSQL answers. Success means that the request was queued: read the state back.
+/// An up node stays as it is and nothing happens. The server checks neither that there is such a node nor that its
+/// PostgreSQL answers. Success means that the request was queued: read the state back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AttachNode {
     /// The node.
@@ -13,6 +14,7 @@ pub struct AttachNode {
 impl Request for AttachNode {
     const KIND: RequestKind = RequestKind::ATTACH_NODE;
     const REPLY: ReplyKind = ReplyKind::ATTACH_NODE;
+    const NAME: &'static str = "attaching a node";
     type Reply = Accepted;
 
     fn encode(&self) -> Frame<RequestKind> {
@@ -20,10 +22,7 @@ impl Request for AttachNode {
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
-        let mut fields = request(frame, Self::KIND)?;
-        let node = node_id(&mut fields)?;
-        fields.finish()?;
-        Ok(Self { node })
+        Ok(Self { node: only_node_id(frame, Self::KIND)? })
     }
 }
 

@@ -1,15 +1,17 @@
 //! Several requests in one write.
 
 use super::{Query, Reply, Request};
-use crate::{DecodeError, Frame, ReplyKind, RequestKind};
+use crate::{DecodeError, Frame, ReplyKind, RequestKind, Requirement};
 
-/// A request's frame and the type of the frames that answer it.
+/// A request's frame, the type of the frames that answer it, and what it needs of the server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Outgoing {
     /// The request.
     pub frame: Frame<RequestKind>,
     /// What its reply's frames are.
     pub reply: ReplyKind,
+    /// What the server's age must allow; see [`ServerAge::check`](crate::ServerAge::check).
+    pub requirement: Requirement,
 }
 
 /// One request, or several that are sent together and answered in order: a `Vec` of requests, or a tuple of batches.
@@ -36,7 +38,7 @@ impl<R: Request> Batch for R {
     type Output<E> = Result<R::Reply, E>;
 
     fn encode(&self) -> Vec<Outgoing> {
-        vec![Outgoing { frame: Request::encode(self), reply: R::REPLY }]
+        vec![Outgoing { frame: Request::encode(self), reply: R::REPLY, requirement: self.requirement() }]
     }
 
     fn decode<E: From<DecodeError>>(

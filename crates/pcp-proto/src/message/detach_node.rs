@@ -1,9 +1,11 @@
-use super::{Accepted, Body, Request, node_id, request};
+use super::{Accepted, Body, Request, only_node_id};
 use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 
 /// Detaches a node at once: Pgpool sets it down. Since 3.5.
 ///
-/// A node that is down already is refused with an error; one that does not exist is not refused. Detaching the primaryn/// makes Pgpool search another for up to search_primary_node_timeout. Success means that the request was queued: read the state back.
+/// A node that is down already is refused with an error; one that does not exist is not refused. Detaching the primary
+/// makes Pgpool search another for up to search_primary_node_timeout. Success means that the request was queued: read
+/// the state back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DetachNode {
     /// The node.
@@ -13,6 +15,7 @@ pub struct DetachNode {
 impl Request for DetachNode {
     const KIND: RequestKind = RequestKind::DETACH_NODE;
     const REPLY: ReplyKind = ReplyKind::DETACH_NODE;
+    const NAME: &'static str = "detaching a node";
     type Reply = Accepted;
 
     fn encode(&self) -> Frame<RequestKind> {
@@ -20,10 +23,7 @@ impl Request for DetachNode {
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
-        let mut fields = request(frame, Self::KIND)?;
-        let node = node_id(&mut fields)?;
-        fields.finish()?;
-        Ok(Self { node })
+        Ok(Self { node: only_node_id(frame, Self::KIND)? })
     }
 }
 

@@ -1,5 +1,5 @@
-use super::{Body, COMPLETE, NodeRole, NodeStatus, Query, Reply, Request, complete, node_id, request};
-use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind, Text};
+use super::{Body, COMPLETE, NodeRole, NodeStatus, Query, Reply, Request, complete, only_node_id};
+use crate::{DecodeError, Frame, NodeId, Release, ReplyKind, RequestKind, Text};
 
 /// Asks for the health check statistics of a node. Since 4.2; an older server drops the connection.
 ///
@@ -13,6 +13,8 @@ pub struct ReadHealthCheckStats {
 impl Request for ReadHealthCheckStats {
     const KIND: RequestKind = RequestKind::READ_HEALTH_CHECK_STATS;
     const REPLY: ReplyKind = ReplyKind::HEALTH_CHECK_STATS;
+    const NAME: &'static str = "reading health check statistics";
+    const SINCE: Release = Release::new(4, 2);
     type Reply = HealthCheckStats;
 
     fn encode(&self) -> Frame<RequestKind> {
@@ -20,10 +22,7 @@ impl Request for ReadHealthCheckStats {
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
-        let mut fields = request(frame, Self::KIND)?;
-        let node = node_id(&mut fields)?;
-        fields.finish()?;
-        Ok(Self { node })
+        Ok(Self { node: only_node_id(frame, Self::KIND)? })
     }
 }
 

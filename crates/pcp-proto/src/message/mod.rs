@@ -6,11 +6,23 @@
 mod attach_node;
 mod batch;
 mod detach_node;
+mod detach_node_gracefully;
 mod health_check_stats;
+mod invalidate_query_cache;
 mod node_count;
 mod node_info;
 mod pool_status;
+mod process_count;
+mod process_info;
 mod promote_node;
+mod promote_node_gracefully;
+mod recover_node;
+mod reload_config;
+mod rotate_log;
+mod scope;
+mod set_client_min_messages;
+mod stop_cluster;
+mod stop_pgpool;
 mod watchdog_info;
 
 use bytes::{BufMut, BytesMut};
@@ -18,14 +30,26 @@ use bytes::{BufMut, BytesMut};
 pub use attach_node::AttachNode;
 pub use batch::{Batch, Outgoing, QueryBatch};
 pub use detach_node::DetachNode;
+pub use detach_node_gracefully::DetachNodeGracefully;
 pub use health_check_stats::{HealthCheckStats, ReadHealthCheckStats};
+pub use invalidate_query_cache::InvalidateQueryCache;
 pub use node_count::{NodeCount, ReadNodeCount};
 pub use node_info::{Delay, NodeInfo, NodeInfoLayout, NodeInfos, NodeRole, NodeStatus, ReadNodeInfo};
 pub use pool_status::{ConfiguredNode, Parameter, PoolStatus, ReadPoolStatus};
+pub use process_count::{ProcessCount, ReadProcessCount};
+pub use process_info::{ProcessInfo, ProcessInfoLayout, ProcessInfos, ProcessTime, ReadProcessInfo};
 pub use promote_node::{PromoteMode, PromoteNode};
+pub use promote_node_gracefully::PromoteNodeGracefully;
+pub use recover_node::RecoverNode;
+pub use reload_config::ReloadConfig;
+pub use rotate_log::RotateLog;
+pub use scope::Scope;
+pub use set_client_min_messages::{MessageLevel, SetClientMinMessages};
+pub use stop_cluster::StopCluster;
+pub use stop_pgpool::{StopMode, StopPgpool};
 pub use watchdog_info::{ReadWatchdogInfo, WatchdogCluster, WatchdogInfo, WatchdogMember};
 
-use crate::{DecodeError, Fields, Frame, NodeId, ReplyKind, RequestKind};
+use crate::{DecodeError, Fields, Frame, NodeId, Release, ReplyKind, RequestKind, Requirement, Text};
 
 /// The word that the last frame of every reply begins with.
 const COMPLETE: &str = "CommandComplete";
@@ -38,6 +62,10 @@ pub trait Request: Sized {
     const KIND: RequestKind;
     /// The type of its reply's frames.
     const REPLY: ReplyKind;
+    /// What it does, in words.
+    const NAME: &'static str;
+    /// The first release that knows its type; an older server drops the connection.
+    const SINCE: Release = Release::OLDEST;
     /// What a server answers, unless it refuses.
     type Reply: Reply;
 
@@ -50,6 +78,12 @@ pub trait Request: Sized {
     ///
     /// A frame that does not hold this request.
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError>;
+
+    /// Returns what this very request needs of a server, to be [checked](crate::ServerAge::check) before it is sent: the
+    /// release that knows its type, or a later one that knows its argument.
+    fn requirement(&self) -> Requirement {
+        Requirement { what: Self::NAME, since: Self::SINCE }
+    }
 }
 
 /// A request that only reads: it may be repeated, and sent on a connection that stays open.
@@ -66,6 +100,19 @@ pub trait Reply: Sized {
 
     /// Makes the frames as a server does.
     fn encode(&self, kind: ReplyKind) -> Vec<Frame<ReplyKind>>;
+}
+
+/// A reply that can be read row by row as its frames come, so that it need not be held as a whole.
+pub trait Rows: Reply {
+    /// A row.
+    type Row;
+
+    /// Reads one frame of a reply; `None` for the frames around the rows.
+    ///
+    /// # Errors
+    ///
+    /// A frame that does not belong to this reply.
+    fn row(frame: &Frame<ReplyKind>) -> Result<Option<Self::Row>, DecodeError>;
 }
 
 /// The answer to a change: the server took the request.
@@ -118,6 +165,17 @@ fn rows<'a>(
     }))
 }
 
+/// Returns a row, or `None` where the frame is the `ArraySize` or the `CommandComplete` frame around rows.
+fn row(frame: &Frame<ReplyKind>, word: &'static str) -> Result<Option<Fields>, DecodeError> {
+    let mut fields = Fields::new(&frame.body);
+    match fields.text("first word")? {
+        found if found == word => Ok(Some(fields)),
+        found if found == ARRAY_SIZE => Ok(None),
+        found if found == COMPLETE => fields.finish().map(|()| None),
+        found => Err(DecodeError::UnexpectedWord { expected: word, found }),
+    }
+}
+
 /// Checks that a request's frame is of the right kind and returns its body.
 fn request(frame: &Frame<RequestKind>, kind: RequestKind) -> Result<Fields, DecodeError> {
     if frame.kind == kind {
@@ -135,6 +193,27 @@ fn node_id(fields: &mut Fields) -> Result<NodeId, DecodeError> {
         value,
         expected: "a number from 0 to 127",
     })
+}
+
+/// Reads a request that holds a node id and nothing else.
+fn only_node_id(frame: &Frame<RequestKind>, kind: RequestKind) -> Result<NodeId, DecodeError> {
+    let mut fields = request(frame, kind)?;
+    let node = node_id(&mut fields)?;
+    fields.finish()?;
+    Ok(node)
+}
+
+/// Reads a letter without a NUL, the last field of a request, and returns what it stands for.
+fn letter<T: Copy>(
+    mut fields: Fields,
+    field: &'static str,
+    expected: &'static str,
+    known: &[(u8, T)],
+) -> Result<T, DecodeError> {
+    let [found] = fields.array(field)?;
+    fields.finish()?;
+    let meaning = known.iter().find(|(letter, _)| *letter == found).map(|&(_, meaning)| meaning);
+    meaning.ok_or_else(|| DecodeError::InvalidField { field, value: Text::new(vec![found]), expected })
 }
 
 /// A body that grows string by string.

@@ -8,6 +8,7 @@ pub struct ReadNodeCount;
 impl Request for ReadNodeCount {
     const KIND: RequestKind = RequestKind::READ_NODE_COUNT;
     const REPLY: ReplyKind = ReplyKind::NODE_COUNT;
+    const NAME: &'static str = "reading the node count";
     type Reply = NodeCount;
 
     fn encode(&self) -> Frame<RequestKind> {

@@ -1,10 +1,14 @@
 use std::fmt;
 
-use super::{ARRAY_SIZE, Body, COMPLETE, Query, Reply, Request, complete, is_last, node_id, request, rows};
-use crate::{DecodeError, Fields, Frame, NodeId, ReplyKind, RequestKind, Text};
+use super::{
+    ARRAY_SIZE, Body, COMPLETE, Query, Reply, Request, Rows, complete, is_last, node_id, request, row, rows,
+};
+use crate::{DecodeError, Fields, Frame, NodeId, Release, ReplyKind, RequestKind, Requirement, ServerAge, Text};
 
 /// The word of a row.
 const ROW: &str = "NodeInfo";
+/// The first release that sends nodes as rows, and all of them at once.
+const ROWS_SINCE: Release = Release::new(4, 3);
 
 /// Asks what Pgpool knows of a node, or of all. Since 3.5; all nodes since 4.3.
 ///
@@ -23,6 +27,7 @@ pub enum ReadNodeInfo {
 impl Request for ReadNodeInfo {
     const KIND: RequestKind = RequestKind::READ_NODE_INFO;
     const REPLY: ReplyKind = ReplyKind::NODE_INFO;
+    const NAME: &'static str = "reading node info";
     type Reply = NodeInfos;
 
     fn encode(&self) -> Frame<RequestKind> {
@@ -42,6 +47,13 @@ impl Request for ReadNodeInfo {
         };
         Ok(request)
     }
+
+    fn requirement(&self) -> Requirement {
+        match self {
+            Self::Node(_) => Requirement { what: Self::NAME, since: Self::SINCE },
+            Self::All => Requirement { what: "reading the info of all nodes at once", since: ROWS_SINCE },
+        }
+    }
 }
 
 impl Query for ReadNodeInfo {}
@@ -53,6 +65,16 @@ pub struct NodeInfos {
     pub layout: NodeInfoLayout,
     /// The nodes in the order of their ids; one where one was asked for.
     pub nodes: Vec<NodeInfo>,
+}
+
+impl NodeInfos {
+    /// Returns what the reply tells of the server's age.
+    pub fn age(&self) -> ServerAge {
+        match self.nodes.is_empty() {
+            true => ServerAge::since(ROWS_SINCE),
+            false => self.layout.age(),
+        }
+    }
 }
 
 /// What Pgpool knows of a node. What the server's layout does not have is `None`.
@@ -248,7 +270,13 @@ impl fmt::Display for NodeRole {
 
 /// One of the ten ways in which servers write a node, told apart by the number of strings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct NodeInfoLayout(&'static [Field]);
+pub struct NodeInfoLayout(&'static Layout);
+
+#[derive(Debug, Eq, PartialEq)]
+struct Layout {
+    age: ServerAge,
+    fields: &'static [Field],
+}
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Field {
@@ -271,40 +299,46 @@ use Field::*;
 
 /// Every layout, the oldest first. The layout changed inside minor series too.
 #[rustfmt::skip]
-const LAYOUTS: [&[Field]; 10] = [
+static LAYOUTS: [Layout; 10] = [
     // 3.5, 3.6
-    &[Host, Port, Status, Weight],
+    between((3, 5), (3, 7), &[Host, Port, Status, Weight]),
     // 3.7.0
-    &[Host, Port, Status, Weight, Role],
+    between((3, 7), (4, 0), &[Host, Port, Status, Weight, Role]),
     // 3.7.23
-    &[Host, Port, Status, Quarantine, Weight, Role],
+    between((3, 7), (4, 0), &[Host, Port, Status, Quarantine, Weight, Role]),
     // 4.0.0
-    &[Host, Port, Status, Weight, Role, Delay, Changed],
+    between((4, 0), (4, 1), &[Host, Port, Status, Weight, Role, Delay, Changed]),
     // 4.0.18
-    &[Host, Port, Status, Quarantine, Weight, Role, Delay, Changed],
+    between((4, 0), (4, 1), &[Host, Port, Status, Quarantine, Weight, Role, Delay, Changed]),
     // 4.1.0, 4.2.0
-    &[Host, Port, Status, Weight, Role, Delay, ReplState, SyncState, Changed],
+    between((4, 1), (4, 3), &[Host, Port, Status, Weight, Role, Delay, ReplState, SyncState, Changed]),
     // 4.1.11, 4.2.8
-    &[Host, Port, Status, Quarantine, Weight, Role, Delay, ReplState, SyncState, Changed],
+    between((4, 1), (4, 3), &[Host, Port, Status, Quarantine, Weight, Role, Delay, ReplState, SyncState, Changed]),
     // 4.3.0
-    &[Host, Port, Status, PgStatus, Weight, Role, PgRole, Delay, ReplState, SyncState, Changed],
+    between((4, 3), (4, 4), &[Host, Port, Status, PgStatus, Weight, Role, PgRole, Delay, ReplState, SyncState, Changed]),
     // 4.3.1
-    &[Host, Port, Status, Quarantine, PgStatus, Weight, Role, PgRole, Delay, ReplState, SyncState, Changed],
-    // 4.4.0
+    between((4, 3), (4, 4), &[Host, Port, Status, Quarantine, PgStatus, Weight, Role, PgRole, Delay, ReplState, SyncState, Changed]),
     NEWEST,
 ];
 
 #[rustfmt::skip]
-const NEWEST: &[Field] =
-    &[Host, Port, Status, Quarantine, PgStatus, Weight, Role, PgRole, DelayByTime, Delay, ReplState, SyncState, Changed];
+const NEWEST: Layout = Layout {
+    age: ServerAge::since(Release::new(4, 4)),
+    fields: &[Host, Port, Status, Quarantine, PgStatus, Weight, Role, PgRole, DelayByTime, Delay, ReplState, SyncState, Changed],
+};
+
+const fn between(since: (u8, u8), before: (u8, u8), fields: &'static [Field]) -> Layout {
+    let (since, before) = (Release::new(since.0, since.1), Release::new(before.0, before.1));
+    Layout { age: ServerAge::between(since, before), fields }
+}
 
 impl NodeInfoLayout {
     /// The layout of the newest servers, 4.4 and later.
-    pub const NEWEST: Self = Self(NEWEST);
+    pub const NEWEST: Self = Self(&NEWEST);
 
     /// Returns every layout, the oldest first.
     pub fn all() -> impl Iterator<Item = Self> {
-        LAYOUTS.into_iter().map(Self)
+        LAYOUTS.iter().map(Self)
     }
 
     /// Finds the layout with this number of strings.
@@ -314,13 +348,18 @@ impl NodeInfoLayout {
 
     /// Returns how many strings a node has in this layout.
     pub fn fields(self) -> usize {
-        self.0.len()
+        self.0.fields.len()
+    }
+
+    /// Returns the releases that use this layout.
+    pub fn age(self) -> ServerAge {
+        self.0.age
     }
 
     /// Tells whether nodes come as rows between an `ArraySize` and a `CommandComplete` frame, as since 4.3, or one node in the
     /// `CommandComplete` frame itself.
     pub fn has_rows(self) -> bool {
-        self.0.contains(&PgStatus)
+        self.0.age.is_at_least(ROWS_SINCE)
     }
 
     fn decode(mut fields: Fields) -> Result<(Self, NodeInfo), DecodeError> {
@@ -328,17 +367,17 @@ impl NodeInfoLayout {
         let layout =
             Self::with_fields(count).ok_or(DecodeError::UnknownLayout { message: "node info", fields: count })?;
         let mut node = NodeInfo::default();
-        for field in layout.0 {
+        for field in layout.0.fields {
             match field {
                 Host => node.host = fields.text("host")?,
                 Port => node.port = fields.number("port")?,
                 Status => node.status = NodeStatus::from_code(fields.number("status")?),
-                Quarantine => node.quarantine = Some(flag(&mut fields, "quarantine")?),
+                Quarantine => node.quarantine = Some(fields.flag("quarantine")?),
                 PgStatus => node.pg_status = Some(fields.text("pg_status")?),
                 Weight => node.weight = weight(&mut fields)?,
                 Role => node.role = Some(NodeRole::from_code(fields.number("role")?)),
                 PgRole => node.pg_role = Some(fields.text("pg_role")?),
-                DelayByTime => node.delay_by_time = Some(flag(&mut fields, "delay_by_time")?),
+                DelayByTime => node.delay_by_time = Some(fields.flag("delay_by_time")?),
                 Delay => node.delay = Some(fields.number("delay")?),
                 ReplState => node.repl_state = Some(fields.text("repl_state")?),
                 SyncState => node.sync_state = Some(fields.text("sync_state")?),
@@ -352,7 +391,7 @@ impl NodeInfoLayout {
     /// Writes a node; what the layout has and the node has not is written as zero, `unknown` or nothing.
     fn encode(self, node: &NodeInfo, mut body: Body) -> Body {
         let text = |text: &Option<Text>, default: &str| text.clone().unwrap_or_else(|| default.into());
-        for field in self.0 {
+        for field in self.0.fields {
             body = match field {
                 Host => body.text(node.host.as_bytes()),
                 Port => body.shown(node.port),
@@ -400,13 +439,15 @@ impl Reply for NodeInfos {
     }
 }
 
-/// Reads `0` or `1`.
-fn flag(fields: &mut Fields, field: &'static str) -> Result<bool, DecodeError> {
-    let value = fields.text(field)?;
-    match value.as_bytes() {
-        b"0" => Ok(false),
-        b"1" => Ok(true),
-        _ => Err(DecodeError::InvalidField { field, value, expected: "0 or 1" }),
+impl Rows for NodeInfos {
+    type Row = NodeInfo;
+
+    fn row(frame: &Frame<ReplyKind>) -> Result<Option<NodeInfo>, DecodeError> {
+        let fields = match is_last(frame) {
+            true => Some(complete(std::slice::from_ref(frame))?).filter(|node| node.count() > 0),
+            false => row(frame, ROW)?,
+        };
+        fields.map(|fields| NodeInfoLayout::decode(fields).map(|(_, node)| node)).transpose()
     }
 }
 
@@ -461,9 +502,12 @@ mod tests {
             let node = &decoded.nodes[0];
             assert!(node.host == "127.0.0.12" || node.host == "127.0.0.13");
             assert!((node.weight_share() - 1.0 / 3.0).abs() < 1e-6, "{}", node.weight);
-            assert_eq!(node.role, layout.0.contains(&Role).then_some(NodeRole::Standby));
-            assert_eq!(node.quarantine.is_some(), layout.0.contains(&Quarantine));
+            assert_eq!(node.role, layout.0.fields.contains(&Role).then_some(NodeRole::Standby));
+            assert_eq!(node.quarantine.is_some(), layout.0.fields.contains(&Quarantine));
             assert_eq!(decoded.encode(KIND), frames, "{layout:?}");
+            assert_eq!(layout.has_rows(), frames.len() == 3);
+            let rows: Vec<_> = frames.iter().filter_map(|frame| NodeInfos::row(frame).unwrap()).collect();
+            assert_eq!(rows, decoded.nodes);
         }
     }
 

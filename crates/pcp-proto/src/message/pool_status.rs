@@ -1,5 +1,5 @@
-use super::{ARRAY_SIZE, Body, COMPLETE, NodeStatus, PADDING, Query, Reply, Request, request, rows};
-use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind, Text};
+use super::{ARRAY_SIZE, Body, COMPLETE, NodeStatus, PADDING, Query, Reply, Request, Rows, request, row, rows};
+use crate::{DecodeError, Fields, Frame, NodeId, ReplyKind, RequestKind, Text};
 
 /// The word of a row.
 const ROW: &str = "ProcessConfig";
@@ -13,6 +13,7 @@ pub struct ReadPoolStatus;
 impl Request for ReadPoolStatus {
     const KIND: RequestKind = RequestKind::READ_POOL_STATUS;
     const REPLY: ReplyKind = ReplyKind::POOL_STATUS;
+    const NAME: &'static str = "reading pool status";
     type Reply = PoolStatus;
 
     fn encode(&self) -> Frame<RequestKind> {
@@ -110,13 +111,7 @@ impl Reply for PoolStatus {
     fn decode(frames: &[Frame<ReplyKind>]) -> Result<Self, DecodeError> {
         let mut parameters = Vec::with_capacity(frames.len());
         for row in rows(frames, ROW)? {
-            let mut row = row?;
-            parameters.push(Parameter {
-                name: row.text("name")?,
-                value: row.text("value")?,
-                description: row.text("description")?,
-            });
-            row.finish()?;
+            parameters.push(Parameter::decode(row?)?);
         }
         Ok(Self { parameters })
     }
@@ -130,6 +125,22 @@ impl Reply for PoolStatus {
         }));
         frames.push(Body::new(COMPLETE).frame(kind));
         frames
+    }
+}
+
+impl Rows for PoolStatus {
+    type Row = Parameter;
+
+    fn row(frame: &Frame<ReplyKind>) -> Result<Option<Parameter>, DecodeError> {
+        row(frame, ROW)?.map(Parameter::decode).transpose()
+    }
+}
+
+impl Parameter {
+    fn decode(mut fields: Fields) -> Result<Self, DecodeError> {
+        let (name, value, description) = (fields.text("name")?, fields.text("value")?, fields.text("description")?);
+        fields.finish()?;
+        Ok(Self { name, value, description })
     }
 }
 
@@ -163,6 +174,8 @@ mod tests {
         let mut again = status.encode(KIND);
         assert_eq!(again.remove(0).body, &b"ArraySize\0\0\0\0\x09"[..], "what the server counted is not kept");
         assert_eq!(again, frames[1..]);
+        let rows: Vec<_> = frames.iter().filter_map(|frame| PoolStatus::row(frame).unwrap()).collect();
+        assert_eq!(rows, status.parameters);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub enum ReadWatchdogInfo {
 impl Request for ReadWatchdogInfo {
     const KIND: RequestKind = RequestKind::READ_WATCHDOG_INFO;
     const REPLY: ReplyKind = ReplyKind::WATCHDOG_INFO;
+    const NAME: &'static str = "reading watchdog info";
     type Reply = WatchdogInfo;
 
     fn encode(&self) -> Frame<RequestKind> {

@@ -1,0 +1,44 @@
+use super::{Accepted, Body, Request, only_node_id};
+use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
+
+/// Detaches a node once its sessions have ended: Pgpool takes no new sessions until then. Since 3.5.
+///
+/// The answer comes after that wait, which recovery_timeout bounds (90 s by default). Where sessions stay longer than
+/// that, nothing is detached and the answer is the same, so success means nothing: read the state back.
+/// A node that is down already is refused with an error. **3.7.0 to 3.7.2 never answer**; only a
+/// [`DetachNode`](super::DetachNode) detaches there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DetachNodeGracefully {
+    /// The node.
+    pub node: NodeId,
+}
+
+impl Request for DetachNodeGracefully {
+    const KIND: RequestKind = RequestKind::DETACH_NODE_GRACEFULLY;
+    const REPLY: ReplyKind = ReplyKind::DETACH_NODE;
+    const NAME: &'static str = "detaching a node gracefully";
+    type Reply = Accepted;
+
+    fn encode(&self) -> Frame<RequestKind> {
+        Body::empty().shown(self.node).frame(Self::KIND)
+    }
+
+    fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
+        Ok(Self { node: only_node_id(frame, Self::KIND)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reply;
+    use super::super::test::{frames, golden};
+    use super::*;
+
+    #[test]
+    fn golden_bytes() {
+        golden(&DetachNodeGracefully { node: "2".parse().unwrap() }, b"d\0\0\0\x062\0");
+        let bytes = b"d\0\0\0\x14CommandComplete\0";
+        assert_eq!(Accepted::decode(&frames(bytes)), Ok(Accepted));
+        assert_eq!(Accepted.encode(DetachNodeGracefully::REPLY)[0].to_bytes(), &bytes[..]);
+    }
+}
