@@ -6,7 +6,7 @@
 //!
 //! * [`Frame`] and [`FrameDecoder`] cut the byte stream; a length is checked against a cap before anything is
 //!   reserved for it.
-//! * [`message`] holds one file per request with its reply. Both directions are coded, so the
+//! * [`message`] holds one file per request with its reply, and a table of them all. Both directions are coded, so the
 //!   same code serves a client, a stand-in server and the tests that compare both with recorded traffic.
 //! * [`Session`] is a connection without the connection: the login, the queue of requests that await a reply, notices
 //!   and errors.

@@ -2,6 +2,53 @@
 //!
 //! Requests that read are named `Read…` and their replies are nouns; requests that change something are verbs, and
 //! their reply is [`Accepted`], which promises next to nothing.
+//!
+//! # What a client sends
+//!
+//! | message | letter | answer | reply | since |
+//! |---|---|---|---|---|
+//! | [`AttachNode`] | `C` | `c` | [`Accepted`] | 3.5 |
+//! | [`DetachNode`] | `D` | `d` | [`Accepted`] | 3.5 |
+//! | [`DetachNodeGracefully`] | `d` | `d` | [`Accepted`] | 3.5 |
+//! | [`InvalidateQueryCache`] | `G` | `g` | [`Accepted`] | 4.6 |
+//! | [`PromoteNode`] | `J` | `d` | [`Accepted`] | 3.5, a switchover 4.3 |
+//! | [`PromoteNodeGracefully`] | `j` | `d` | [`Accepted`] | 3.5, a switchover 4.3 |
+//! | [`ReadHealthCheckStats`] | `H` | `h` | [`HealthCheckStats`] | 4.2 |
+//! | [`ReadNodeCount`] | `L` | `l` | [`NodeCount`] | 3.5 |
+//! | [`ReadNodeInfo`] | `I` | `i` | [`NodeInfos`] | 3.5, all nodes 4.3 |
+//! | [`ReadPoolStatus`] | `B` | `b` | [`PoolStatus`] | 3.5 |
+//! | [`ReadProcessCount`] | `N` | `n` | [`ProcessCount`] | 3.5 |
+//! | [`ReadProcessInfo`] | `P` | `p` | [`ProcessInfos`] | 3.5 |
+//! | [`ReadWatchdogInfo`] | `W` | `w` | [`WatchdogInfo`] | 3.5 |
+//! | [`RecoverNode`] | `O` | `c` | [`Accepted`] | 3.5 |
+//! | [`ReloadConfig`] | `Z` | `z` | [`Accepted`] | 4.2 |
+//! | [`RotateLog`] | `V` | `v` | [`Accepted`] | 4.6 |
+//! | [`SetClientMinMessages`] | `A` | `a` | [`Accepted`] | 3.5 |
+//! | [`StopCluster`] | `t` | `t` | [`Accepted`] | 4.2 |
+//! | [`StopPgpool`] | `T` | `t` | [`Accepted`] | 3.5 |
+//! | request for the salt | `M` | `m` | [`Salt`](crate::Salt) | 3.5 |
+//! | login | `R` | `r` | | 3.5 |
+//! | goodbye | `X` | | | 3.5 |
+//!
+//! A request that a server does not know costs the connection. `F`, "stop recovery", is never sent: servers know it and
+//! answer nothing at all.
+//!
+//! # What a server sends
+//!
+//! | message | letters | layouts: strings each, and the releases |
+//! |---|---|---|
+//! | [`Accepted`] | `a` `c` `d` `g` `t` `v` `z` | 0 (3.5 or later) |
+//! | [`HealthCheckStats`] | `h` | 20 (4.2 or later) |
+//! | [`NodeCount`] | `l` | 1 (3.5 or later) |
+//! | [`NodeInfos`] | `i` | 4 (3.5 or later, before 3.7), 5 6 (3.7 or later, before 4.0), 7 8 (4.0 or later, before 4.1), 9 10 (4.1 or later, before 4.3), 11 12 (4.3 or later, before 4.4), 13 (4.4 or later) |
+//! | [`PoolStatus`] | `b` | 3 (3.5 or later) |
+//! | [`ProcessCount`] | `n` | one, and one for each process (3.5 or later) |
+//! | [`ProcessInfos`] | `p` | 11 (3.5 or later, before 4.3), 17 (4.3 or later, before 4.5), 18 (4.5 or later, before 4.7), 21 (4.7 or later) |
+//! | [`WatchdogInfo`] | `w` | 1 (3.5 or later) |
+//! | [`Salt`](crate::Salt) | `m` | four raw bytes (3.5 or later) |
+//! | login accepted | `r` | 0 (3.5 or later) |
+//! | error, a [`ServerMessage`](crate::ServerMessage) | `E` | letter and text, any number (3.5 or later) |
+//! | notice, a [`ServerMessage`](crate::ServerMessage) | `N` | the same (3.5 or later) |
 
 mod attach_node;
 mod batch;
@@ -23,6 +70,8 @@ mod scope;
 mod set_client_min_messages;
 mod stop_cluster;
 mod stop_pgpool;
+#[cfg(test)]
+mod table;
 mod watchdog_info;
 
 use bytes::{BufMut, BytesMut};
