@@ -42,9 +42,10 @@ impl Request for ReadNodeInfo {
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
         let mut fields = request(frame, Self::KIND)?;
         let request = match fields.clone().text("node id")? == "-1" {
-            true => Self::All,
+            true => fields.text("node id").map(|_| Self::All)?,
             false => Self::Node(node_id(&mut fields)?),
         };
+        fields.finish()?;
         Ok(request)
     }
 
@@ -547,5 +548,8 @@ mod tests {
     fn golden_requests() {
         golden(&ReadNodeInfo::Node("1".parse().unwrap()), b"I\0\0\0\x061\0");
         golden(&ReadNodeInfo::All, b"I\0\0\0\x07-1\0");
+        for bad in [&b"1\0x"[..], b"-1\0x", b"-1", b"1 \0", b"-2\0"] {
+            assert!(ReadNodeInfo::decode(&Frame::new(RequestKind::READ_NODE_INFO, bad)).is_err());
+        }
     }
 }

@@ -440,6 +440,67 @@ mod tests {
         }
     }
 
+    /// Every field with a value of its own, so that none can be taken for another.
+    #[test]
+    fn every_field_has_its_place() {
+        let new = b"ProcessInfo\x001\0start\x002\x003\x004\0database\0user\0backend\0client\0left\0idle\x005\x006\x007\x008\x001\0status\x000\0host\0port\0statement\0";
+        let slot = ProcessInfo {
+            pid: 1,
+            start_time: ProcessTime::Local("start".into()),
+            client_connection_count: Some(2),
+            pool_id: Some(3),
+            backend_id: 4,
+            database: "database".into(),
+            username: "user".into(),
+            backend_connection_time: ProcessTime::Local("backend".into()),
+            client_connection_time: Some("client".into()),
+            client_disconnection_time: Some("left".into()),
+            client_idle_duration: Some("idle".into()),
+            majorversion: 5,
+            minorversion: 6,
+            pool_counter: 7,
+            backend_pid: 8,
+            connected: true,
+            status: Some("status".into()),
+            load_balance_node: Some(false),
+            client_host: Some("host".into()),
+            client_port: Some("port".into()),
+            statement: Some("statement".into()),
+        };
+        let read = |body: &'static [u8]| ProcessInfos::row(&Frame::new(KIND, body)).unwrap().unwrap();
+        assert_eq!(read(new), slot);
+        let infos = ProcessInfos { layout: ProcessInfoLayout::NEWEST, processes: vec![slot] };
+        assert_eq!(infos.encode(KIND)[1].body, &new[..]);
+
+        let old = b"ProcessInfo\x001\0database\0user\x002\x003\x005\x006\x007\x004\x008\x001\0";
+        let slot = ProcessInfo {
+            pid: 1,
+            start_time: ProcessTime::Unix(2),
+            backend_id: 4,
+            database: "database".into(),
+            username: "user".into(),
+            backend_connection_time: ProcessTime::Unix(3),
+            majorversion: 5,
+            minorversion: 6,
+            pool_counter: 7,
+            backend_pid: 8,
+            connected: true,
+            ..ProcessInfo::default()
+        };
+        assert_eq!(read(old), slot);
+        let infos = ProcessInfos { layout: ProcessInfoLayout::with_fields(11).unwrap(), processes: vec![slot] };
+        assert_eq!(infos.encode(KIND)[1].body, &old[..]);
+    }
+
+    #[test]
+    fn what_a_slot_lacks_is_written_as_a_server_writes_nothing() {
+        let infos = ProcessInfos { layout: ProcessInfoLayout::NEWEST, processes: vec![ProcessInfo::default()] };
+        assert_eq!(
+            infos.encode(KIND)[1].body,
+            &b"ProcessInfo\x000\0\x000\x000\x000\0\0\0\0\0\x000\x000\x000\x000\x000\x000\0\x000\0\0\0\0"[..]
+        );
+    }
+
     #[test]
     fn times_with_text_behind_them_are_kept() {
         let with = |old: &str, new: &str| {
