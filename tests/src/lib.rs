@@ -1,7 +1,8 @@
 //! Real clusters for tests: PostgreSQL and Pgpool in containers, made to fail in every way that a network knows.
 //!
 //! [`Cluster::start`] is the way in; [`pcpctl!`] runs the program under test against it. Every test needs a running
-//! Docker engine and fails without one. Images are built on first use, from `docker/`.
+//! Docker engine and fails without one. Images are built on first use, from `docker/`. Recorded traffic, for tests that
+//! need no server, is in [`captures`].
 //!
 //! ```no_run
 //! use pcp_tests::{Cluster, Settings, Version};
@@ -14,6 +15,7 @@
 //! ```
 
 mod base;
+pub mod captures;
 mod cluster;
 mod docker;
 mod host;
