@@ -53,10 +53,10 @@ pub struct Report {
 #[non_exhaustive]
 pub enum Failure {
     /// Pgpool could not be asked; nothing was changed.
-    #[error("Pgpool cannot be reached; nothing was changed")]
+    #[error("nothing was changed")]
     Unreachable(#[source] Error),
     /// The login was refused; nothing was changed.
-    #[error("authentication failed; nothing was changed")]
+    #[error("nothing was changed")]
     Authentication(#[source] Error),
     /// The name means no node, or several; nothing was changed.
     #[error(transparent)]
