@@ -26,7 +26,7 @@ Exit codes:
 
 /// Makes Pgpool-II's view of its nodes what you asked for, and proves it by reading it back.
 #[derive(Debug, Parser)]
-#[command(name = "pcpctl", version, disable_help_flag = true, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "pcpctl", bin_name = "pcpctl", version, disable_help_flag = true, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     help: HelpArg,
