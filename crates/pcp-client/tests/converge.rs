@@ -190,7 +190,11 @@ async fn a_standby_that_pgpool_takes_for_the_primary_is_detached_again() {
     pgpool.0.with(|world| world.promote_postgres(2));
     let report = pgpool.converge("10.0.0.3", Want::Standby).await;
     let Err(Failure::Refused { reason, .. }) = &report.result else { panic!("{report:?}") };
-    assert!(reason.contains("Pgpool took node 2 (10.0.0.3:5432) for the primary"), "{reason}");
+    assert!(
+        reason
+            .contains("with node 2 (10.0.0.3:5432) attached, Pgpool took a node for the primary that nobody named"),
+        "{reason}"
+    );
     assert_eq!(report.changes, [attach(2), detach(2)]);
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(pgpool.shown(), "0=up/primary 1=up/standby 2=down/standby");

@@ -197,7 +197,12 @@ impl<C: Connect> Run<'_, C> {
                 client.close().await;
                 Err(Failure::Refused { reason, source: self.last_error.clone() })
             }
-            Step::Act(change) => self.act(client, change).await,
+            Step::Act(change) => self.act(client, change, Memory::record).await,
+            Step::TakeBack => {
+                let record =
+                    |memory: &mut Memory, change: Change, sent| memory.record_taken_back(change.node(), sent);
+                self.act(client, Change::Detach(goal.node), record).await
+            }
         }
     }
 
@@ -237,7 +242,12 @@ impl<C: Connect> Run<'_, C> {
         Ok(goal)
     }
 
-    async fn act(&mut self, client: Client<C::Stream>, change: Change) -> Result<Look, Failure> {
+    async fn act(
+        &mut self,
+        client: Client<C::Stream>,
+        change: Change,
+        record: impl FnOnce(&mut Memory, Change, Duration),
+    ) -> Result<Look, Failure> {
         if self.refusals == MAX_REFUSALS {
             client.close().await;
             let reason = format!("Pgpool refused: {change}");
@@ -251,13 +261,13 @@ impl<C: Connect> Run<'_, C> {
         match send(client, change).await {
             Ok(Accepted) => {
                 info!(%change, "accepted");
-                self.memory.record(change, sent);
+                record(&mut self.memory, change, sent);
                 Ok(Look::Changed)
             }
             Err(error) => {
                 warn!(%change, %error, "no answer, or a refusal");
                 if error.outcome_unknown() {
-                    self.memory.record(change, sent);
+                    record(&mut self.memory, change, sent);
                 }
                 if error.kind() == ErrorKind::Refused {
                     self.refusals += 1;
