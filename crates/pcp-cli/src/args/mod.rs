@@ -158,7 +158,7 @@ pub(crate) struct ShowNodesArgs {
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct ShowWatchdogArgs {
-    /// Only this member: 0 is the Pgpool that is asked
+    /// Only the member with this id: its pgpool_node_id since 4.2; before, 0 is the Pgpool that is asked
     #[arg(value_name = "ID")]
     pub(crate) member: Option<u8>,
     #[command(flatten)]
