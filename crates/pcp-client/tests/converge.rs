@@ -322,3 +322,33 @@ async fn without_a_primary_an_attach_is_not_verified() {
     assert!(awaited.contains("a primary: Pgpool has none"), "{awaited}");
     assert_eq!(report.changes, []);
 }
+
+/// A virtual address: the first connection leads to one Pgpool, all others to another one.
+struct Moving(Pgpool, Pgpool);
+
+impl Connect for Moving {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, deadline: Deadline) -> Result<DuplexStream, Error> {
+        let first = self.0.0.connections() == 0;
+        if first { &self.0 } else { &self.1 }.connect(deadline).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_an_address_that_moved_the_node_is_looked_up_again() {
+    let reordered = World::new(Age::V4_7).node("10.0.0.1", 5432).node("10.0.0.3", 5432).node("10.0.0.2", 5432);
+    let moving = Moving(Pgpool::new(world(Age::V4_7)), Pgpool::new(reordered));
+    let credentials = Credentials::new("pcpadmin", b"secret").unwrap();
+    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
+    let report = converge(&moving, &credentials, &"10.0.0.3".parse().unwrap(), Want::Detached, options).await;
+    report.result.unwrap();
+    assert_eq!(report.changes, [detach(2), detach(1)]);
+    assert!(
+        report.elapsed < Duration::from_secs(1),
+        "nothing of the first Pgpool is waited for: {:?}",
+        report.elapsed
+    );
+    assert_eq!(report.after.unwrap().host, "10.0.0.3");
+    assert_eq!(moving.1.shown(), "0=up/primary 1=down/standby 2=up/standby");
+}

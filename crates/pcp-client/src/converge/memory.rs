@@ -45,11 +45,6 @@ impl Memory {
         self.took_back = true;
     }
 
-    /// Returns the changes that were sent, in order.
-    pub fn changes(&self) -> impl DoubleEndedIterator<Item = Change> {
-        self.changes.iter().map(|&(change, _)| change)
-    }
-
     /// Returns the last change and when it was sent.
     pub(super) fn last_change(&self) -> Option<(Change, Duration)> {
         self.changes.last().copied()
@@ -57,7 +52,7 @@ impl Memory {
 
     /// Tells whether this run sent `change`.
     pub(super) fn has_sent(&self, change: Change) -> bool {
-        self.changes().any(|sent| sent == change)
+        self.changes.iter().any(|&(sent, _)| sent == change)
     }
 
     /// Returns the node that was the primary, and up, when the run began.
