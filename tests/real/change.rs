@@ -1,5 +1,7 @@
 //! Attach and detach change a real Pgpool, and prove it.
 
+#![expect(clippy::print_stdout, reason = "figures for whoever reads the log")]
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};

@@ -38,9 +38,16 @@ fn a_wrong_password_is_named(version: Version) -> Result<()> {
 fn a_stopped_pgpool_is_unreachable(version: Version) -> Result<()> {
     let cluster = Cluster::start(version, Settings::default())?;
     cluster.stop_pgpool()?;
-    let show = run(&cluster, &["show", "nodes"])?;
-    assert_eq!(show.code, Some(4), "{show:?}");
-    assert!(show.elapsed < Duration::from_secs(8), "show waited: {show:?}");
+    // The published port accepts and closes, for Docker listens there; Pgpool's own refuses.
+    let refusing = cluster.pgpool().pcp_address().to_string();
+    for args in [&["show", "nodes"][..], &["show", "nodes", "-h", &refusing]] {
+        let show = run(&cluster, args)?;
+        assert_eq!(show.code, Some(4), "{show:?}");
+        assert!(show.elapsed < Duration::from_secs(8), "show waited: {show:?}");
+    }
+    let refused = command(&["detach", "2", "-h", &refusing]).to(&cluster).run()?;
+    assert!(verdict(&refused, 4).contains("Connection refused"), "{refused:?}");
+    assert!(refused.elapsed >= Duration::from_secs(10), "a change is tried for 10 s: {refused:?}");
     let detach = run(&cluster, &["detach", "2"])?;
     let verdict = verdict(&detach, 4);
     assert!(verdict.contains("nothing was changed"), "{verdict}");

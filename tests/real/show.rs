@@ -8,6 +8,8 @@ use crate::support::{json, run, verdict};
 
 for_each_version!(show_nodes_agrees_with_sql, a_dead_host_hides_only_itself, show_watchdog_says_when_it_is_off);
 
+for_each_version!(a_watchdog_cluster_is_shown_and_changed_as_one);
+
 fn show_nodes_agrees_with_sql(version: Version) -> Result<()> {
     let cluster = Cluster::start(version, Settings::default())?;
     verdict(&run(&cluster, &["detach", "2"])?, 0);
@@ -74,5 +76,37 @@ fn show_watchdog_says_when_it_is_off(version: Version) -> Result<()> {
     let output = run(&cluster, &["show", "watchdog"])?;
     assert_eq!(output.code, Some(7), "{output:?}");
     assert!(output.stderr.contains("is not enabled"), "{output:?}");
+    Ok(())
+}
+
+fn a_watchdog_cluster_is_shown_and_changed_as_one(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default().watchdog())?;
+    let hosts: Vec<_> = cluster.pgpools().map(|pgpool| format!("127.0.0.1:{}", pgpool.pcp_port())).collect();
+    let hosts = hosts.join(",");
+
+    let document = json(&cluster, &["show", "watchdog", "-h", &hosts])?;
+    assert_eq!(document["exit_code"], 0, "{document}");
+    let pgpools = document["pgpools"].as_array().context("no Pgpools")?;
+    assert_eq!(pgpools.len(), 3);
+    for (index, pgpool) in pgpools.iter().enumerate() {
+        assert_eq!((&pgpool["quorum"], &pgpool["alive_node_count"]), (&"exists".into(), &2.into()), "{document}");
+        let members = pgpool["members"].as_array().context("no members")?;
+        assert_eq!(members.iter().filter(|member| member["state"] == 4).count(), 1, "one leads: {document}");
+        assert_eq!(members.iter().filter(|member| member["state"] == 7).count(), 2, "{document}");
+        // The one that is asked comes first; its id is its own since 4.2, and 0 before.
+        assert_eq!(members[0]["id"], if version == Version::V4_1 { 0 } else { index });
+    }
+
+    // All three are told at once; the watchdog tells each of them as well.
+    let output = run(&cluster, &["detach", &cluster.address(2), "-h", &hosts])?;
+    assert!(verdict(&output, 0).ends_with("is detached: verified on 3 Pgpools"), "{output:?}");
+    for pgpool in cluster.pgpools() {
+        pgpool.await_summary(&["0 attached primary", "1 attached standby", "2 down standby"])?;
+    }
+    let output = run(&cluster, &["attach", &cluster.address(2), "s", "-h", &hosts])?;
+    verdict(&output, 0);
+    for pgpool in cluster.pgpools() {
+        pgpool.await_summary(&["0 attached primary", "1 attached standby", "2 attached standby"])?;
+    }
     Ok(())
 }

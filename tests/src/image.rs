@@ -37,7 +37,8 @@ pub(crate) fn exists(image: &str) -> Result<bool> {
 
 fn build(image: &str, folder: &Path, version: Version) -> Result<()> {
     let base = base::ensure(version.suite())?;
-    let mut args = vec!["build".to_owned(), "--tag".to_owned(), image.to_owned()];
+    // --force-rm: a step that fails leaves no container behind.
+    let mut args = ["build", "--force-rm", "--tag", image].map(str::to_owned).to_vec();
     let mut settings = vec![
         format!("BASE={base}"),
         format!("PGPOOL_SERIES={}", version.series()),

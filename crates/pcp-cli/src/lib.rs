@@ -40,8 +40,8 @@ fn usage(error: &clap::Error, verb: Option<OsString>) -> Exit {
             let verb = verb.unwrap_or_default();
             if let Some(verb) = verb.to_str().filter(|verb| cmd::HOOK_VERBS.contains(verb)) {
                 let text = error.render().to_string();
-                let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-                output::line(format_args!("pcpctl {verb} did nothing: {reason}"));
+                let reason = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>();
+                output::line(format_args!("pcpctl {verb} did nothing: {}", reason.join(" ")));
             }
             output::err(error.render());
             Exit::Usage

@@ -60,6 +60,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Rounds for JSON, where more digits than were measured only cost reading.
+pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
+}
+
 /// Escapes what could steer a terminal or reorder its text: servers choose host names and error messages.
 pub(crate) fn printable(text: &str) -> String {
     let steers = |c: char| {

@@ -69,20 +69,31 @@ impl Connector {
             Ok(Err(error)) => return Err(unreachable(format!("the name {host} has no address: {error}"))),
             Err(_) => return Err(unreachable(format!("looking up the name {host} took too long"))),
         };
+        let stream = self.connect_any(addresses, deadline).await.map_err(unreachable)?;
+        prepare(&stream);
+        Ok(stream)
+    }
+
+    /// Tries one address after the other; where none answers, says what each of them did.
+    async fn connect_any(
+        &self,
+        addresses: impl Iterator<Item = SocketAddr>,
+        deadline: Deadline,
+    ) -> Result<TcpStream, String> {
         let mut failures = Vec::new();
         for address in addresses {
             let reason = match timeout_at(deadline.cut(self.connect_timeout), TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
-                    prepare(&stream);
                     debug!(endpoint = %self.endpoint, %address, "connected");
                     return Ok(stream);
                 }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer in time".to_owned(),
             };
-            failures.push(format!("{}: {reason}", without_port(address)));
+            // The port is the same for all.
+            failures.push(format!("{}: {reason}", address.ip()));
         }
-        Err(unreachable(failures.join("; ")))
+        Err(failures.join("; "))
     }
 
     async fn connect_unix(&self, deadline: Deadline) -> Result<UnixStream, Error> {
@@ -109,11 +120,6 @@ fn prepare(stream: &TcpStream) {
     if let Err(error) = prepared {
         debug!(%error, "cannot set a socket option");
     }
-}
-
-/// Shows an address; the port is the same for all that a host has.
-fn without_port(address: SocketAddr) -> String {
-    address.ip().to_string()
 }
 
 impl AsyncRead for Stream {
@@ -145,5 +151,39 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn connector() -> Connector {
+        Connector { endpoint: Endpoint::local(9898), connect_timeout: Duration::from_secs(3) }
+    }
+
+    #[tokio::test]
+    async fn every_address_is_tried() {
+        // Only one of the addresses of this host has a listener on the port.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let answering = listener.local_addr().unwrap();
+        let refusing = SocketAddr::new([127, 0, 0, 2].into(), answering.port());
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let stream = connector().connect_any([refusing, answering].into_iter(), deadline).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), answering);
+
+        let failure = connector().connect_any([refusing, refusing].into_iter(), deadline).await.unwrap_err();
+        assert_eq!(failure.matches("127.0.0.2: Connection refused").count(), 2, "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_there_is_named() {
+        let endpoint = Endpoint::parse("/nonexistent", 9898).unwrap();
+        let connector = Connector { endpoint, ..connector() };
+        let error = connector.connect(Deadline::after(Duration::from_secs(10))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable);
+        assert_eq!(error.to_string(), "cannot connect to the socket /nonexistent/.s.PGSQL.9898");
     }
 }

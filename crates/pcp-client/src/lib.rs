@@ -56,3 +56,8 @@ pub use fleet::converge_all;
 pub use inspect::{Inspection, inspect};
 pub use observe::{Node, Server, View, observe, observe_again};
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -144,24 +144,21 @@ where
     Ok(view)
 }
 
-/// Reads the nodes' status and role again.
+/// Reads the nodes' status and role again, or returns `None` where the nodes are others than before: the address leads to
+/// another Pgpool now, or its configuration has changed.
 ///
 /// One round trip behind the login's; with the login one write.
 ///
 /// # Errors
 ///
-/// Those of the connection and of the requests, and [`ErrorKind::Protocol`] where the nodes are others than before: an
-/// address that leads to another Pgpool now, or a configuration that changed.
-pub async fn observe_again<S>(client: &mut Client<S>, before: &View) -> Result<View, Error>
+/// Those of the connection and of the requests.
+pub async fn observe_again<S>(client: &mut Client<S>, before: &View) -> Result<Option<View>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut view = before.clone();
     observe_nodes(client, &mut view).await?;
-    if !before.has_same_nodes(&view.nodes) {
-        return Err(Error::new(ErrorKind::Protocol, "Pgpool has other nodes than a moment ago"));
-    }
-    Ok(view)
+    Ok(before.has_same_nodes(&view.nodes).then_some(view))
 }
 
 /// Tells whether health checks are on for any node, and true where 4.3.0, which connects regardless, cannot be ruled out.

@@ -81,7 +81,7 @@ pub(crate) struct HookArgs {
 
 /// The options of a command for people, who may be asked for a password.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct ShowArgs {
+pub(crate) struct ReadArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]

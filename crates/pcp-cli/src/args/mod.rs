@@ -7,16 +7,26 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-pub(crate) use connection::{ConnectionArgs, HookArgs, OutputArgs, OutputFormat, PromptArgs, ShowArgs};
+pub(crate) use connection::{ConnectionArgs, HookArgs, OutputArgs, OutputFormat, PromptArgs, ReadArgs};
 pub(crate) use values::{NodeArg, OptionalNode, TypeArg};
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    the wanted state is verified; or: yes
+  1    no
+  2    usage
+  3    configuration or password file
+  4    Pgpool is unreachable, and nothing was changed
+  5    authentication failed
+  6    the node is unknown or ambiguous
+  7    refused, by Pgpool or by pcpctl
+  8    not verified before the deadline, or the outcome is unknown
+  10   done in part: on some Pgpools only
+  130  ended by SIGINT; 143 by SIGTERM";
+
 /// Makes Pgpool-II's view of its nodes what you asked for, and proves it by reading it back.
-///
-/// Exit codes: 0 verified, or yes; 1 no; 2 usage; 3 configuration or password file; 4 unreachable; 5 authentication failed;
-/// 6 node unknown or ambiguous; 7 refused; 8 not verified before the deadline, or outcome unknown; 10 done in part;
-/// 130, 143 ended by a signal.
 #[derive(Debug, Parser)]
-#[command(name = "pcpctl", version, disable_help_flag = true, arg_required_else_help = false, max_term_width = 100)]
+#[command(name = "pcpctl", bin_name = "pcpctl", version, disable_help_flag = true, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     help: HelpArg,
@@ -34,30 +44,19 @@ pub(crate) struct HelpArg {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Attach a node, and verify that it is up
-    #[command(disable_help_flag = true)]
     Attach(AttachArgs),
-    /// Detach a node, and verify that it is down
-    #[command(disable_help_flag = true)]
     Detach(DetachArgs),
-    /// Make a promotion that PostgreSQL has already done known to Pgpool, and verify that it shows the new primary
-    #[command(disable_help_flag = true)]
     Promote(PromoteArgs),
-    /// Tell whether Pgpool takes a node for the primary: exit 0 for yes, 1 for no
-    #[command(disable_help_flag = true)]
     IsPrimary(IsPrimaryArgs),
-    /// Show what Pgpool knows
-    #[command(subcommand, disable_help_flag = true)]
-    Show(ShowCommand),
-    /// A Pgpool that speaks only PCP, for tests and rehearsals
-    #[command(subcommand, disable_help_flag = true)]
-    Sandbox(SandboxCommand),
+    Show(ShowArgs),
+    Sandbox(SandboxArgs),
 }
 
 /// Attach a node, and verify that it is up.
 ///
 /// An EFM hook: script.load.balancer.attach=/usr/bin/pcpctl attach -h PGPOOL -U USER --passfile FILE %h %t
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct AttachArgs {
     /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
@@ -66,7 +65,7 @@ pub(crate) struct AttachArgs {
     ///
     /// With p, Pgpool is made to show the node as its primary; with s, another node must be the primary; with nothing, some node
     /// must be.
-    #[arg(value_name = "TYPE", default_value = "")]
+    #[arg(value_name = "TYPE", default_value = "", hide_default_value = true)]
     pub(crate) node_type: TypeArg,
     #[command(flatten)]
     pub(crate) hook: HookArgs,
@@ -78,12 +77,13 @@ pub(crate) struct AttachArgs {
 ///
 /// An EFM hook: script.load.balancer.detach=/usr/bin/pcpctl detach -h PGPOOL -U USER --passfile FILE %h %t
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct DetachArgs {
     /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
     pub(crate) node: NodeArg,
     /// What the node is: p, m, primary, master; s, standby; or nothing. Makes no difference
-    #[arg(value_name = "TYPE", default_value = "")]
+    #[arg(value_name = "TYPE", default_value = "", hide_default_value = true)]
     pub(crate) node_type: TypeArg,
     #[command(flatten)]
     pub(crate) hook: HookArgs,
@@ -95,12 +95,13 @@ pub(crate) struct DetachArgs {
 ///
 /// No PostgreSQL is promoted. The other nodes stay as they are, the failed one included.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct PromoteArgs {
     /// The new primary: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
     pub(crate) node: NodeArg,
     /// The failed primary, where there is one. It is never attached
-    #[arg(value_name = "FAILED", default_value = "")]
+    #[arg(value_name = "FAILED", default_value = "", hide_default_value = true)]
     pub(crate) failed: OptionalNode,
     #[command(flatten)]
     pub(crate) hook: HookArgs,
@@ -108,7 +109,9 @@ pub(crate) struct PromoteArgs {
     pub(crate) help: HelpArg,
 }
 
+/// Tell whether Pgpool takes a node for the primary: exit 0 for yes, 1 for no.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct IsPrimaryArgs {
     /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
@@ -117,51 +120,72 @@ pub(crate) struct IsPrimaryArgs {
     #[arg(long, value_name = "PORT")]
     pub(crate) backend_port: Option<u16>,
     #[command(flatten)]
-    pub(crate) show: ShowArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) help: HelpArg,
+}
+
+/// Show what Pgpool knows.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct ShowArgs {
+    #[command(subcommand)]
+    pub(crate) what: ShowCommand,
+    #[command(flatten)]
+    help: HelpArg,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShowCommand {
-    /// Show the nodes: Pgpool's view, and PostgreSQL's own state where Pgpool asks for it
-    #[command(disable_help_flag = true)]
     Nodes(ShowNodesArgs),
-    /// Show the members of the watchdog's cluster
-    #[command(disable_help_flag = true)]
     Watchdog(ShowWatchdogArgs),
 }
 
+/// Show the nodes: Pgpool's view, and PostgreSQL's own state where Pgpool asks for it.
+///
+/// "waiting" means up: no session has used the node yet. PG STATUS and PG ROLE are what PostgreSQL itself answers Pgpool at this
+/// moment: since 4.3, and only with health checks on. A node that does not answer Pgpool hides only its own columns.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct ShowNodesArgs {
     #[command(flatten)]
-    pub(crate) show: ShowArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) help: HelpArg,
 }
 
+/// Show the members of the watchdog's cluster, as the Pgpool that is asked sees them.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct ShowWatchdogArgs {
-    /// Only this member: 0 is the Pgpool that is asked
+    /// Only the member with this id: its pgpool_node_id since 4.2; before, 0 is the Pgpool that is asked
     #[arg(value_name = "ID")]
     pub(crate) member: Option<u8>,
     #[command(flatten)]
-    pub(crate) show: ShowArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) help: HelpArg,
+}
+
+/// A Pgpool that speaks only PCP, for tests and rehearsals.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct SandboxArgs {
+    #[command(subcommand)]
+    pub(crate) what: SandboxCommand,
+    #[command(flatten)]
+    help: HelpArg,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxCommand {
-    /// Serve a sandbox with a primary and two standbys until interrupted; user pcpadmin, password secret
-    #[command(disable_help_flag = true)]
     Serve(SandboxServeArgs),
-    /// Rehearse a failover against a sandbox: the primary dies, is detached, its successor attached, and it comes back
-    #[command(disable_help_flag = true)]
     Drill(SandboxDrillArgs),
 }
 
+/// Serve a sandbox with a primary and two standbys until interrupted; user pcpadmin, password secret.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct SandboxServeArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9898")]
@@ -173,7 +197,9 @@ pub(crate) struct SandboxServeArgs {
     pub(crate) help: HelpArg,
 }
 
+/// Rehearse a failover against a sandbox: the primary dies, is detached, its successor attached, and it comes back.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct SandboxDrillArgs {
     /// Which Pgpool to be
     #[arg(long, value_name = "VERSION", default_value = "4.7")]

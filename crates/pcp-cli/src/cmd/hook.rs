@@ -216,7 +216,7 @@ impl PgpoolVerdict {
             changes: report.changes.iter().map(ToString::to_string).collect(),
             others_down: report.others_down.iter().map(NodeJson::of).collect(),
             asked: report.asked.iter().map(|kinds| kinds.iter().map(ToString::to_string).collect()).collect(),
-            elapsed_ms: report.elapsed.as_secs_f64() * 1e3,
+            elapsed_ms: output::rounded(report.elapsed.as_secs_f64() * 1e3, 3),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::settings::Env;
 
 pub(super) fn run(args: &IsPrimaryArgs, env: Env<'_>) -> Exit {
     let name = args.node.0.clone().with_default_port(args.backend_port);
-    read::run(&args.show, env, async |target, settings| {
+    read::run(&args.read, env, async |target, settings| {
         let stream = target.connector.connect(settings.deadline).await?;
         let mut client = Client::new(stream, target.credentials.clone(), Limits::new(settings.deadline));
         let view = observe(&mut client).await?;

@@ -28,10 +28,14 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Detach(args) => detach::run(&args, env),
         Command::Promote(args) => promote::run(&args, env),
         Command::IsPrimary(args) => is_primary::run(&args, env),
-        Command::Show(ShowCommand::Nodes(args)) => show_nodes::run(&args, env),
-        Command::Show(ShowCommand::Watchdog(args)) => show_watchdog::run(&args, env),
-        Command::Sandbox(SandboxCommand::Serve(args)) => sandbox_serve::run(&args),
-        Command::Sandbox(SandboxCommand::Drill(args)) => sandbox_drill::run(&args),
+        Command::Show(args) => match args.what {
+            ShowCommand::Nodes(args) => show_nodes::run(&args, env),
+            ShowCommand::Watchdog(args) => show_watchdog::run(&args, env),
+        },
+        Command::Sandbox(args) => match args.what {
+            SandboxCommand::Serve(args) => sandbox_serve::run(&args),
+            SandboxCommand::Drill(args) => sandbox_drill::run(&args),
+        },
     }
 }
 

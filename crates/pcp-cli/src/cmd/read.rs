@@ -7,7 +7,7 @@ use pcp_client::Error;
 use serde::Serialize;
 
 use super::{block_on, start_log};
-use crate::args::{OutputFormat, ShowArgs};
+use crate::args::{OutputFormat, ReadArgs};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::{Env, Settings, Target};
@@ -55,7 +55,7 @@ struct Entry<A> {
 
 /// Asks every Pgpool at the same time and prints the answers in the order in which the Pgpools were given.
 pub(super) fn run<A: Answer>(
-    args: &ShowArgs,
+    args: &ReadArgs,
     env: Env<'_>,
     ask: impl AsyncFn(&Target, &Settings) -> Result<A, Unread>,
 ) -> Exit {
@@ -74,7 +74,7 @@ pub(super) fn run<A: Answer>(
     })
 }
 
-fn print<A: Answer>(args: &ShowArgs, settings: &Settings, answers: Vec<Result<A, Unread>>) -> Exit {
+fn print<A: Answer>(args: &ReadArgs, settings: &Settings, answers: Vec<Result<A, Unread>>) -> Exit {
     let exits = answers.iter().map(|answer| match answer {
         Ok(answer) => answer.exit(),
         Err(unread) => unread.exit,

@@ -6,11 +6,11 @@ use serde::Serialize;
 use super::read::{self, Answer};
 use crate::args::ShowNodesArgs;
 use crate::exit::Exit;
-use crate::output::{chain, table};
+use crate::output::{chain, rounded, table};
 use crate::settings::Env;
 
 pub(super) fn run(args: &ShowNodesArgs, env: Env<'_>) -> Exit {
-    read::run(&args.show, env, async |target, settings| {
+    read::run(&args.read, env, async |target, settings| {
         let inspection = inspect(&target.connector, &target.credentials, settings.deadline).await?;
         Ok(Nodes::of(inspection))
     })
@@ -71,7 +71,7 @@ impl NodeRow {
             quarantine: info.as_ref().and_then(|info| info.quarantine),
             pg_status: text(|info| &info.pg_status),
             pg_role: text(|info| &info.pg_role),
-            weight: info.as_ref().map(NodeInfo::weight_share),
+            weight: info.as_ref().map(|info| rounded(info.weight_share(), 6)),
             replication_delay_bytes: match delay {
                 Some(Delay::Bytes(bytes)) => Some(bytes),
                 _ => None,

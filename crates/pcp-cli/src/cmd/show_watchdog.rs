@@ -10,7 +10,7 @@ use crate::settings::Env;
 
 pub(super) fn run(args: &ShowWatchdogArgs, env: Env<'_>) -> Exit {
     let request = args.member.map_or(ReadWatchdogInfo::All, ReadWatchdogInfo::Member);
-    read::run(&args.show, env, async |target, settings| {
+    read::run(&args.read, env, async |target, settings| {
         let stream = target.connector.connect(settings.deadline).await?;
         let client = Client::new(stream, target.credentials.clone(), Limits::new(settings.deadline));
         let cluster = client.finish(request).await?.cluster().map_err(Error::from)?;

@@ -53,10 +53,10 @@ pub struct Report {
 #[non_exhaustive]
 pub enum Failure {
     /// Pgpool could not be asked; nothing was changed.
-    #[error("Pgpool cannot be reached; nothing was changed")]
+    #[error("nothing was changed")]
     Unreachable(#[source] Error),
     /// The login was refused; nothing was changed.
-    #[error("authentication failed; nothing was changed")]
+    #[error("nothing was changed")]
     Authentication(#[source] Error),
     /// The name means no node, or several; nothing was changed.
     #[error(transparent)]
@@ -104,6 +104,7 @@ pub async fn converge<C: Connect>(
         options,
         started: Instant::now(),
         memory: Memory::default(),
+        changes: Vec::new(),
         view: None,
         goal: None,
         before: None,
@@ -125,6 +126,7 @@ struct Run<'a, C> {
     options: Options,
     started: Instant,
     memory: Memory,
+    changes: Vec<Change>,
     view: Option<View>,
     goal: Option<Goal>,
     before: Option<Node>,
@@ -195,9 +197,14 @@ impl<C: Connect> Run<'_, C> {
             }
             Step::Refuse { reason } => {
                 client.close().await;
-                Err(Failure::Refused { reason, source: self.last_error.clone() })
+                Err(Failure::Refused { reason, source: None })
             }
-            Step::Act(change) => self.act(client, change).await,
+            Step::Act(change) => self.act(client, change, Memory::record).await,
+            Step::TakeBack => {
+                let record =
+                    |memory: &mut Memory, change: Change, sent| memory.record_taken_back(change.node(), sent);
+                self.act(client, Change::Detach(goal.node), record).await
+            }
         }
     }
 
@@ -214,14 +221,20 @@ impl<C: Connect> Run<'_, C> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if self.last_error.as_ref().is_some_and(|error| error.kind() == ErrorKind::Disconnected) {
+        let cut_off = |error: &Error| error.kind() == ErrorKind::Disconnected;
+        if self.failing_since.is_some() && self.last_error.as_ref().is_some_and(cut_off) {
             // Requests behind a login that fails can cut off the answer that says why.
             client.login().await?;
         }
-        match &self.view {
-            None => observe(client).await,
-            Some(view) => observe_again(client, view).await,
+        if let Some(view) = &self.view {
+            if let Some(view) = observe_again(client, view).await? {
+                return Ok(view);
+            }
+            info!("these are other nodes than before: resolving the name again");
+            self.goal = None;
+            self.memory = Memory::default();
         }
+        observe(client).await
     }
 
     async fn resolve(&mut self, view: &View) -> Result<Goal, Failure> {
@@ -232,12 +245,17 @@ impl<C: Connect> Run<'_, C> {
         let node = found?;
         let goal = Goal { node: node.id, want: self.want };
         info!(name = %self.name, node = %node, state = node.state(), "resolved");
-        self.before = Some(node.clone());
+        self.before.get_or_insert_with(|| node.clone());
         self.goal = Some(goal);
         Ok(goal)
     }
 
-    async fn act(&mut self, client: Client<C::Stream>, change: Change) -> Result<Look, Failure> {
+    async fn act(
+        &mut self,
+        client: Client<C::Stream>,
+        change: Change,
+        record: impl FnOnce(&mut Memory, Change, Duration),
+    ) -> Result<Look, Failure> {
         if self.refusals == MAX_REFUSALS {
             client.close().await;
             let reason = format!("Pgpool refused: {change}");
@@ -251,13 +269,15 @@ impl<C: Connect> Run<'_, C> {
         match send(client, change).await {
             Ok(Accepted) => {
                 info!(%change, "accepted");
-                self.memory.record(change, sent);
+                record(&mut self.memory, change, sent);
+                self.changes.push(change);
                 Ok(Look::Changed)
             }
             Err(error) => {
                 warn!(%change, %error, "no answer, or a refusal");
                 if error.outcome_unknown() {
-                    self.memory.record(change, sent);
+                    record(&mut self.memory, change, sent);
+                    self.changes.push(change);
                 }
                 if error.kind() == ErrorKind::Refused {
                     self.refusals += 1;
@@ -271,7 +291,7 @@ impl<C: Connect> Run<'_, C> {
     /// Decides whether to go on after the state could not be read.
     fn judge(&mut self, error: Error) -> Result<(), Failure> {
         debug!(%error, kind = ?error.kind(), "cannot read the state");
-        let nothing_changed = self.memory.changes().next().is_none();
+        let nothing_changed = self.changes.is_empty();
         let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
         let patient = match error.kind() {
             ErrorKind::Timeout => true,
@@ -293,7 +313,7 @@ impl<C: Connect> Run<'_, C> {
     }
 
     fn out_of_time(&self) -> Failure {
-        let nothing_changed = self.memory.changes().next().is_none();
+        let nothing_changed = self.changes.is_empty();
         match self.last_error.clone().filter(|_| self.failing_since.is_some()) {
             Some(error) if nothing_changed => Failure::Unreachable(error),
             source => Failure::NotVerified { awaited: self.awaited.clone(), source },
@@ -308,7 +328,7 @@ impl<C: Connect> Run<'_, C> {
             before: self.before,
             after: goal_and_view.and_then(|(goal, view)| view.node(goal.node).cloned()),
             others_down: others_down.into_iter().cloned().collect(),
-            changes: self.memory.changes().collect(),
+            changes: self.changes,
             asked: self.asked,
             elapsed: self.started.elapsed(),
         }

@@ -12,6 +12,8 @@ use crate::observe::View;
 pub struct Memory {
     changes: Vec<(Change, Duration)>,
     primary_at_first: Option<NodeId>,
+    met_at_first: bool,
+    took_back: bool,
     met_since: Option<Duration>,
     no_primary_since: Option<Duration>,
     observed: bool,
@@ -23,6 +25,7 @@ impl Memory {
         if !self.observed {
             self.observed = true;
             self.primary_at_first = view.primary().map(|primary| primary.id);
+            self.met_at_first = goal.is_met(view);
         }
         keep_while(&mut self.met_since, goal.is_met(view), elapsed);
         let no_primary = view.has_primary_role() && !view.nodes.iter().any(|node| node.is_primary());
@@ -36,9 +39,10 @@ impl Memory {
         self.no_primary_since = None;
     }
 
-    /// Returns the changes that were sent, in order.
-    pub fn changes(&self) -> impl DoubleEndedIterator<Item = Change> {
-        self.changes.iter().map(|&(change, _)| change)
+    /// Takes note that the node was detached again, `elapsed` after the run began.
+    pub fn record_taken_back(&mut self, node: NodeId, elapsed: Duration) {
+        self.record(Change::Detach(node), elapsed);
+        self.took_back = true;
     }
 
     /// Returns the last change and when it was sent.
@@ -48,12 +52,22 @@ impl Memory {
 
     /// Tells whether this run sent `change`.
     pub(super) fn has_sent(&self, change: Change) -> bool {
-        self.changes().any(|sent| sent == change)
+        self.changes.iter().any(|&(sent, _)| sent == change)
     }
 
     /// Returns the node that was the primary, and up, when the run began.
     pub(super) fn primary_at_first(&self) -> Option<NodeId> {
         self.primary_at_first
+    }
+
+    /// Tells whether the first view showed the wanted state.
+    pub(super) fn met_at_first(&self) -> bool {
+        self.met_at_first
+    }
+
+    /// Tells whether the node was detached again.
+    pub(super) fn took_back(&self) -> bool {
+        self.took_back
     }
 
     /// Returns since when every view showed the wanted state.

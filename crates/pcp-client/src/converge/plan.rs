@@ -30,6 +30,8 @@ pub enum Step {
     },
     /// Send a change, on the connection on which the view was read.
     Act(Change),
+    /// Detach the node again that this run attached: Pgpool's view became wrong by it.
+    TakeBack,
     /// Give up: the wanted state would be wrong, or Pgpool is set up not to allow it.
     Refuse {
         /// Why.
@@ -59,8 +61,13 @@ pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
     if let Some(change) = plan.change_under_way() {
         return wait(format!("Pgpool to carry out: {change}"));
     }
-    if let Some(step) = plan.take_back() {
-        return step;
+    if memory.took_back() {
+        return refuse(format!(
+            "with node {node} attached, Pgpool took a node for the primary that nobody named, so it was detached again"
+        ));
+    }
+    if plan.primary_moved_by_attach() {
+        return Step::TakeBack;
     }
     if goal.is_met(view) {
         return plan.settle();
@@ -90,30 +97,24 @@ impl Planner<'_> {
         (!change.is_visible(self.view) && !overdue).then_some(change)
     }
 
-    /// Detaches the node again where this run attached it and Pgpool then took it for the primary although nobody said that it is.
-    fn take_back(&self) -> Option<Step> {
-        let attached_here = self.memory.has_sent(Change::Attach(self.node.id));
-        let was_named = match self.goal.want {
-            Want::Primary | Want::Detached => true,
-            Want::Standby => false,
-            Want::Attached => self.memory.primary_at_first().is_none_or(|primary| primary == self.node.id),
+    /// Tells whether the node that this run attached made Pgpool take a node for the primary that nobody named: it asks every node
+    /// for its role after an attach, and among several that take writes it may choose another one than before.
+    fn primary_moved_by_attach(&self) -> bool {
+        let before = self.memory.primary_at_first().and_then(|id| self.view.node(id));
+        // Where the primary of before is down, a failover is under way, and that is somebody else's business.
+        let moved = before.is_some_and(|before| before.is_attached() && !before.is_primary())
+            && self.view.primary().is_some();
+        let wrong = match self.goal.want {
+            Want::Attached => moved,
+            Want::Standby => moved || self.node.is_primary(),
+            Want::Primary | Want::Detached => false,
         };
-        if was_named || !attached_here {
-            return None;
-        }
-        let taken_back = matches!(self.memory.last_change(), Some((Change::Detach(id), _)) if id == self.node.id);
-        if taken_back {
-            return Some(refuse(format!(
-                "Pgpool took node {} for the primary when it was attached, so it was detached again",
-                self.node
-            )));
-        }
-        (self.node.is_attached() && self.node.is_primary()).then_some(Step::Act(Change::Detach(self.node.id)))
+        wrong && self.node.is_attached() && self.memory.has_sent(Change::Attach(self.node.id))
     }
 
     /// Waits until the wanted state has lasted: Pgpool may take an attach or a new primary back a moment later.
     fn settle(&self) -> Step {
-        let may_fall_back = self.goal.want != Want::Detached && self.memory.last_change().is_some();
+        let may_fall_back = self.goal.want != Want::Detached && !self.memory.met_at_first();
         let lasted = self.time.elapsed.saturating_sub(self.memory.met_since().unwrap_or(self.time.elapsed));
         if !may_fall_back || lasted >= self.time.settle {
             return Step::Done;
@@ -213,4 +214,207 @@ fn refuse(reason: String) -> Step {
 /// Returns the ids of the nodes that are down, other than `node`.
 pub(super) fn others_down(view: &View, node: NodeId) -> Vec<&Node> {
     view.nodes.iter().filter(|other| other.id != node && other.is_down()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pcp_proto::ServerAge;
+    use pcp_proto::message::{NodeRole, NodeStatus, PoolStatus};
+
+    use super::*;
+    use crate::observe::Server;
+
+    /// A cluster as words: `up primary, up standby, down standby`.
+    fn view(nodes: &str) -> View {
+        let nodes = nodes.split(", ").enumerate().map(|(id, state)| {
+            let (status, role) = state.split_once(' ').unwrap_or((state, ""));
+            Node {
+                id: id.try_into().unwrap(),
+                host: format!("10.0.0.{id}").into(),
+                port: 5432,
+                status: NodeStatus::from_word(&status.into()),
+                role: NodeRole::from_word(&role.into()),
+                failover_disallowed: false,
+            }
+        });
+        let server = Server {
+            age: ServerAge::of(&PoolStatus::default()),
+            search_primary_node_timeout: Some(Duration::from_secs(3)),
+            watchdog: false,
+            node_info_dials_backends: false,
+        };
+        View { server, nodes: nodes.collect() }
+    }
+
+    fn goal(node: usize, want: Want) -> Goal {
+        Goal { node: node.try_into().unwrap(), want }
+    }
+
+    /// Plans the next step of a run that saw these views and sent these changes, a view or a change a second.
+    fn next(goal: Goal, past: &[Result<&str, Change>], remaining: u64) -> Step {
+        let mut memory = Memory::default();
+        let mut last = view("");
+        let mut elapsed = Duration::ZERO;
+        for event in past {
+            match event {
+                Ok(nodes) => {
+                    last = view(nodes);
+                    memory.observe(&goal, &last, elapsed);
+                }
+                Err(change) => memory.record(*change, elapsed),
+            }
+            elapsed += Duration::from_secs(1);
+        }
+        let time = Time {
+            elapsed: elapsed.saturating_sub(Duration::from_secs(1)),
+            remaining: Duration::from_secs(remaining),
+            settle: Duration::from_millis(1500),
+        };
+        plan(&goal, &memory, &last, time)
+    }
+
+    fn attach(node: usize) -> Change {
+        Change::Attach(node.try_into().unwrap())
+    }
+
+    fn detach(node: usize) -> Change {
+        Change::Detach(node.try_into().unwrap())
+    }
+
+    const HEALTHY: &str = "up primary, up standby, waiting standby";
+    const DETACHED: &str = "up primary, up standby, down standby";
+    const SEARCHING: &str = "down primary, up standby, up standby";
+    const NO_PRIMARY: &str = "down standby, up standby, up standby";
+
+    #[track_caller]
+    fn assert_waits_for(step: &Step, text: &str) {
+        assert!(matches!(step, Step::Wait { reason } if reason.contains(text)), "{step:?}");
+    }
+
+    #[test]
+    fn what_is_so_already_needs_nothing() {
+        for (want, node, nodes) in [
+            (Want::Detached, 2, DETACHED),
+            (Want::Standby, 2, HEALTHY),
+            (Want::Attached, 2, HEALTHY),
+            (Want::Primary, 0, HEALTHY),
+            (Want::Detached, 0, SEARCHING),
+            // 3.5 and 3.6 tell no role.
+            (Want::Primary, 1, "up, up, up"),
+        ] {
+            assert_eq!(next(goal(node, want), &[Ok(nodes)], 60), Step::Done, "{want:?} {nodes}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_sent_once_and_again_only_when_it_was_lost() {
+        let detached = goal(2, Want::Detached);
+        assert_eq!(next(detached, &[Ok(HEALTHY)], 60), Step::Act(detach(2)));
+        let mut past = vec![Ok(HEALTHY), Err(detach(2))];
+        for _ in 0..4 {
+            past.push(Ok(HEALTHY));
+            assert_waits_for(&next(detached, &past, 60), "carry out: detach 2");
+        }
+        past.push(Ok(HEALTHY));
+        assert_eq!(next(detached, &past, 60), Step::Act(detach(2)), "five seconds later");
+        // While Pgpool searches a primary, it carries out nothing.
+        past.push(Ok("down primary, up standby, up standby"));
+        assert_waits_for(&next(detached, &past, 60), "carry out: detach 2");
+    }
+
+    #[test]
+    fn an_attach_has_to_last_and_a_detach_has_not() {
+        let attached = [Ok(DETACHED), Err(attach(2)), Ok(HEALTHY)];
+        assert_waits_for(&next(goal(2, Want::Standby), &attached, 60), "to last");
+        let lasting = [&attached[..], &[Ok(HEALTHY), Ok(HEALTHY)]].concat();
+        assert_eq!(next(goal(2, Want::Standby), &lasting, 60), Step::Done);
+        let fallen_back = [&attached[..], &[Ok(DETACHED), Ok(HEALTHY), Ok(HEALTHY)]].concat();
+        assert_waits_for(&next(goal(2, Want::Standby), &fallen_back, 60), "to last");
+        // A primary that somebody else made has to last as well.
+        assert_waits_for(
+            &next(goal(1, Want::Primary), &[Ok(SEARCHING), Ok("down standby, up primary, up")], 60),
+            "to last",
+        );
+        assert_eq!(next(goal(2, Want::Detached), &[Ok(HEALTHY), Err(detach(2)), Ok(DETACHED)], 60), Step::Done);
+    }
+
+    #[test]
+    fn nothing_is_sent_while_pgpool_searches() {
+        for want in [Want::Attached, Want::Standby, Want::Primary] {
+            for node in [0, 1] {
+                let step = next(goal(node, want), &[Ok(SEARCHING)], 60);
+                assert_waits_for(&step, "it searches for up to 3 s (search_primary_node_timeout)");
+            }
+        }
+    }
+
+    #[test]
+    fn the_ladder_to_a_primary() {
+        let primary = goal(1, Want::Primary);
+        assert_eq!(next(primary, &[Ok("up primary, down standby, up standby")], 60), Step::Act(attach(1)));
+        assert_eq!(next(primary, &[Ok(HEALTHY)], 60), Step::Act(detach(0)));
+        assert_waits_for(&next(primary, &[Ok(NO_PRIMARY)], 60), "find the primary");
+        let long = [Ok(NO_PRIMARY); 3];
+        assert_eq!(next(primary, &long, 60), Step::Act(detach(1)), "cycle it");
+        let down = "down standby, down standby, up standby";
+        assert_eq!(next(primary, &[&long[..], &[Err(detach(1)), Ok(down)]].concat(), 60), Step::Act(attach(1)));
+        // It is cycled once.
+        let cycled = [&long[..], &[Err(detach(1)), Err(attach(1))], &[Ok(NO_PRIMARY); 9]].concat();
+        assert_waits_for(&next(primary, &cycled, 60), "Pgpool found none");
+    }
+
+    #[test]
+    fn a_promotion_is_for_the_last_node_that_is_up_and_needs_time() {
+        let alone = [Ok("down standby, up standby, down standby"); 3];
+        let promote = Change::Promote(1.try_into().unwrap());
+        assert_eq!(next(goal(1, Want::Primary), &alone, 15), Step::Act(promote));
+        assert_eq!(
+            next(goal(1, Want::Primary), &alone, 14),
+            Step::Act(detach(1)),
+            "cycling sets nothing else down"
+        );
+        assert_eq!(
+            next(goal(1, Want::Attached), &alone, 60),
+            Step::Act(detach(1)),
+            "nobody said that it is the primary"
+        );
+    }
+
+    #[test]
+    fn a_primary_that_nobody_named_is_taken_back() {
+        let attached = |after| [Ok(DETACHED), Err(attach(2)), Ok(after)];
+        for after in ["up standby, up standby, up primary", "up standby, up primary, up standby"] {
+            for want in [Want::Attached, Want::Standby] {
+                assert_eq!(next(goal(2, want), &attached(after), 60), Step::TakeBack, "{want:?}: {after}");
+            }
+        }
+        // Somebody detached the primary meanwhile: that is a failover.
+        let failover = attached("down standby, up primary, up standby");
+        assert_waits_for(&next(goal(2, Want::Standby), &failover, 60), "to last");
+        // The node was up before this run: it is not ours to detach.
+        let past = [Ok(HEALTHY), Ok("up standby, up standby, up primary")];
+        assert_waits_for(&next(goal(2, Want::Standby), &past, 60), "another primary");
+
+        let goal = goal(2, Want::Standby);
+        let mut memory = Memory::default();
+        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
+        memory.record(attach(2), Duration::ZERO);
+        memory.record_taken_back(goal.node, Duration::ZERO);
+        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
+        let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
+        let step = plan(&goal, &memory, &view(DETACHED), time);
+        assert!(matches!(&step, Step::Refuse { reason } if reason.contains("nobody named")), "{step:?}");
+    }
+
+    #[test]
+    fn a_protected_node_is_not_detached() {
+        let mut view = view(HEALTHY);
+        view.nodes[2].failover_disallowed = true;
+        let goal = goal(2, Want::Detached);
+        let mut memory = Memory::default();
+        memory.observe(&goal, &view, Duration::ZERO);
+        let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
+        let step = plan(&goal, &memory, &view, time);
+        assert!(matches!(&step, Step::Refuse { reason } if reason.contains("backend_flag2")), "{step:?}");
+    }
 }

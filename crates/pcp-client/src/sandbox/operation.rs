@@ -253,8 +253,10 @@ mod tests {
         let mut drill = Drill::new(three(Age::V4_3_1));
         drill.world.quarantine(Duration::ZERO, 0);
         assert_eq!(drill.shown(), "0=quarantine/standby 1=up/standby 2=up/standby");
+        // Nothing is searched: this primary would not be found.
+        drill.world.kill_postgres(0);
         drill.attach(0).unwrap();
-        drill.wait(0.1);
+        drill.wait(9.0);
         assert_eq!(drill.shown(), "0=up/primary 1=up/standby 2=up/standby");
 
         drill.wait(2.0);

@@ -18,7 +18,8 @@ use super::{Fault, World};
 
 /// A [`World`] that serves connections, in the time of the runtime that it was started in: a paused clock works.
 ///
-/// Dropping it ends everything.
+/// No task drives it: whoever looks at the world, a request or a test, first does what was due, and cannot tell the
+/// difference. Dropping it ends everything.
 #[derive(Debug)]
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -31,8 +32,6 @@ pub struct Sandbox {
 pub(super) struct Shared {
     start: Instant,
     state: Mutex<State>,
-    /// Wakes the task that drives the world.
-    due_changed: Notify,
     /// Wakes the connections that are not served yet.
     pub(super) replaced: Notify,
 }
@@ -104,7 +103,7 @@ impl Sandbox {
 
     /// Listens nowhere: connections come by [`serve_stream`](Self::serve_stream) alone.
     pub fn unbound(world: World) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             start: Instant::now(),
             state: Mutex::new(State {
                 world,
@@ -113,13 +112,10 @@ impl Sandbox {
                 connections: 0,
                 most_open: 0,
             }),
-            due_changed: Notify::new(),
             replaced: Notify::new(),
-        });
+        };
         let address = (Ipv4Addr::UNSPECIFIED, 0).into();
-        let sandbox = Self { shared: Arc::clone(&shared), address, tasks: Mutex::new(JoinSet::new()) };
-        sandbox.spawn(drive(shared));
-        sandbox
+        Self { shared: Arc::new(shared), address, tasks: Mutex::new(JoinSet::new()) }
     }
 
     /// Returns where it listens; 0.0.0.0:0 where that is no TCP port.
@@ -178,14 +174,11 @@ impl Shared {
     /// Works with the world after what was due was done, and wakes whom that concerns.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Duration) -> T) -> T {
         let mut state = self.lock();
-        let before = (state.world.next_due(), state.world.replacements());
+        let replacements = state.world.replacements();
         let now = self.start.elapsed();
         state.world.advance(now);
         let result = work(&mut state, now);
-        if state.world.next_due() != before.0 {
-            self.due_changed.notify_one();
-        }
-        if state.world.replacements() != before.1 {
+        if state.world.replacements() != replacements {
             self.replaced.notify_waiters();
         }
         result
@@ -213,18 +206,6 @@ impl State {
     /// Takes note of a request.
     pub(super) fn log(&mut self, connection: u64, kind: RequestKind) {
         self.requests.push((connection, kind));
-    }
-}
-
-/// Does what is due in the world when it is.
-async fn drive(shared: Arc<Shared>) {
-    loop {
-        let due = shared.with(|state, _| state.world.next_due());
-        let changed = shared.due_changed.notified();
-        match due {
-            Some(due) => drop(tokio::time::timeout_at(shared.start + due, changed).await),
-            None => changed.await,
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Serving one connection.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
@@ -102,9 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Worker<S> {
     /// Waits until a PCP process takes the connection.
     async fn wait_until_served(&mut self) -> Standing {
         loop {
-            let mut replaced = pin!(self.shared.replaced.notified());
             // From here on no replacement is missed.
-            replaced.as_mut().enable();
+            let replaced = self.shared.replaced.notified();
             let standing = self.shared.with(|state, _| state.world.standing(self.number));
             if standing != Standing::Waiting {
                 return standing;

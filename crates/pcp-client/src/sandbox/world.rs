@@ -264,3 +264,34 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_node_that_lives_and_is_no_standby_is_the_primary() {
+        let world = World::new(Age::V4_7)
+            .node_with("10.0.0.1", 5432, |node| node.postgres.alive = false)
+            .node("10.0.0.2", 5432)
+            .node_with("10.0.0.3", 5432, |node| {
+                node.status = NodeStatus::Down;
+                node.postgres.in_recovery = false;
+            })
+            .node_with("10.0.0.4", 5432, |node| node.postgres.in_recovery = false);
+        assert_eq!(world.show_pool_nodes(), "0=up/standby 1=up/standby 2=down/standby 3=up/primary");
+    }
+
+    #[test]
+    fn nodes_that_do_not_exist_are_left_alone() {
+        let mut world = World::new(Age::V4_7).node("10.0.0.1", 5432);
+        let before = world.nodes().to_vec();
+        world.kill_postgres(1);
+        world.start_postgres(1, true);
+        world.promote_postgres(1);
+        world.silence_postgres(1, true);
+        world.quarantine(Duration::ZERO, 1);
+        world.set_primary(Some(1));
+        assert_eq!((world.nodes(), world.primary()), (&before[..], None));
+    }
+}

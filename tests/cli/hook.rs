@@ -1,0 +1,146 @@
+//! Verdicts, exit codes, JSON.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pcp_client::sandbox::Fault;
+use pcp_tests::Output;
+use serde_json::{Value, json};
+
+use crate::support::{Pgpool, logged_in};
+
+fn first_line(output: &Output) -> &str {
+    output.stdout.lines().next().unwrap_or_default()
+}
+
+#[test]
+fn the_first_line_is_the_verdict_and_failures_are_on_stderr_too() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let detached = pgpool.run(&["detach", "10.0.0.3", "s"])?;
+    assert_eq!((detached.code, &*detached.stderr), (Some(0), ""), "{detached:?}");
+    assert_eq!(first_line(&detached), "10.0.0.3 is detached: verified on 1 Pgpool");
+    assert!(
+        detached.stdout.contains("node 2 (10.0.0.3:5432)  up standby -> down standby  [detach 2]"),
+        "{detached:?}"
+    );
+
+    let unknown = pgpool.run(&["detach", "10.0.0.4"])?;
+    assert_eq!(unknown.code, Some(6));
+    assert!(first_line(&unknown).contains("10.0.0.4 is NOT detached"), "{unknown:?}");
+    assert_eq!(unknown.stderr, format!("pcpctl detach: {}\n", first_line(&unknown)));
+    Ok(())
+}
+
+#[test]
+fn quiet_hides_success_only() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let output = pgpool.run(&["detach", "2", "-q"])?;
+    assert_eq!((output.code, &*output.stdout, &*output.stderr), (Some(0), "", ""));
+    let output = pgpool.run(&["detach", "7", "-q"])?;
+    assert!(output.code == Some(6) && output.stdout.contains("NOT detached"), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn json_carries_everything() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let output = pgpool.run(&["detach", "10.0.0.3", "-o", "json"])?;
+    let mut document: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    let pgpools = document["pgpools"].as_array_mut().context("no Pgpools")?;
+    assert!(pgpools[0]["elapsed_ms"].take().as_f64().is_some());
+    let asked = pgpools[0]["asked"].take();
+    assert_eq!(asked[0], "BHHHD");
+    assert_eq!(asked[1], "HHH");
+    assert_eq!(
+        document,
+        json!({
+            "schema_version": 1,
+            "command": "detach",
+            "node": "10.0.0.3",
+            "exit_code": 0,
+            "verified": true,
+            "verdict": "10.0.0.3 is detached: verified on 1 Pgpool",
+            "pgpools": [{
+                "endpoint": pgpool.endpoint(),
+                "exit_code": 0,
+                "verified": true,
+                "error": null,
+                "node": {"id": 2, "host": "10.0.0.3", "port": 5432},
+                "before": {"status": "up", "role": "standby"},
+                "after": {"status": "down", "role": "standby"},
+                "changes": ["detach 2"],
+                "others_down": [],
+                "asked": null,
+                "elapsed_ms": null,
+            }],
+        })
+    );
+    Ok(())
+}
+
+#[test]
+fn one_dead_pgpool_of_two_is_a_partial_success() -> Result<()> {
+    let alive = Pgpool::start()?;
+    // A port that nobody listens on: bound, so that nobody else gets it, and never accepting.
+    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let hosts = format!("{dead},{}", alive.endpoint());
+    let output = logged_in(&["detach", "2", "-h", &hosts]).run()?;
+    assert_eq!(output.code, Some(10), "{output:?}");
+    assert!(first_line(&output).contains(&format!("2 is NOT detached on 1 of 2 Pgpools: {dead}: ")), "{output:?}");
+    assert_eq!(alive.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=down/standby");
+
+    let show = logged_in(&["show", "nodes", "-h", &hosts]).run()?;
+    assert_eq!(show.code, Some(10), "{show:?}");
+    assert!(show.stdout.contains("10.0.0.3:5432") && show.stderr.contains("Connection refused"), "{show:?}");
+    Ok(())
+}
+
+#[test]
+fn a_signal_ends_a_run_with_its_own_code() -> Result<()> {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let pgpool = Pgpool::start()?;
+        for _ in 0..20 {
+            pgpool.sandbox.fault(Fault::NeverSalt);
+        }
+        let hook = logged_in(&["detach", "2", "-h", &pgpool.endpoint()]).spawn()?;
+        pcp_tests::wait_until("the hook to connect", Duration::from_secs(10), || {
+            anyhow::ensure!(pgpool.sandbox.connections() > 0, "no connection yet");
+            Ok(())
+        })?;
+        hook.signal(signal)?;
+        let output = hook.wait(Duration::from_secs(5))?;
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(first_line(&output).contains("NOT known to be detached"), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn text_of_a_server_cannot_steer_the_terminal() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    pgpool.sandbox.with(|world| {
+        if let Some(node) = world.node_mut(1) {
+            node.host = "evil\u{1b}[2J\u{202e}".to_owned();
+        }
+    });
+    for args in [&["show", "nodes"][..], &["detach", "9"]] {
+        let output = pgpool.run(args)?;
+        assert!(output.stdout.contains("evil\\u{1b}[2J\\u{202e}"), "{output:?}");
+        assert!(!output.stderr.contains('\u{1b}'), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_drill_reads_back_every_step() -> Result<()> {
+    for age in ["3.5", "4.1", "4.7"] {
+        let output = crate::support::bare(&["sandbox", "drill", "--age", age]).run()?;
+        assert_eq!(output.code, Some(0), "{output:?}");
+        for step in ["detach 10.0.0.1", "attach 10.0.0.2 p", "attach 10.0.0.1 s"] {
+            assert!(output.stdout.contains(&format!("$ pcpctl {step}\n")), "{output:?}");
+        }
+        assert!(output.stdout.contains("Every state was read back."), "{output:?}");
+    }
+    Ok(())
+}

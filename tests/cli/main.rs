@@ -1,0 +1,6 @@
+//! The command line against sandboxes: what needs no real Pgpool.
+
+mod hook;
+mod password;
+mod support;
+mod usage;

@@ -1,0 +1,57 @@
+//! A sandbox on a port, and `pcpctl` beside it.
+
+use anyhow::Result;
+use pcp_client::sandbox::{Age, Sandbox, World};
+use pcp_tests::{Output, Pcpctl, pcpctl};
+use tokio::runtime::Runtime;
+
+/// A sandbox that serves on a port of 127.0.0.1 while the test runs.
+pub(crate) struct Pgpool {
+    pub(crate) sandbox: Sandbox,
+    // Dropped last: it runs the sandbox.
+    _runtime: Runtime,
+}
+
+impl Pgpool {
+    pub(crate) fn start() -> Result<Self> {
+        Self::start_with(Age::V4_7)
+    }
+
+    pub(crate) fn start_with(age: Age) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let sandbox = runtime.block_on(Sandbox::start(world(age)))?;
+        Ok(Self { sandbox, _runtime: runtime })
+    }
+
+    /// Serves on a Unix socket in this directory.
+    pub(crate) fn start_unix(dir: &std::path::Path) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let guard = runtime.enter();
+        let sandbox = Sandbox::start_unix(world(Age::V4_7), dir.join(".s.PGSQL.9898"))?;
+        drop(guard);
+        Ok(Self { sandbox, _runtime: runtime })
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        self.sandbox.address().to_string()
+    }
+
+    /// Runs `pcpctl` on it.
+    pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
+        logged_in(&[args, &["-h", &self.endpoint()]].concat()).run()
+    }
+}
+
+fn world(age: Age) -> World {
+    World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
+}
+
+/// Begins a run with user and password in the environment.
+pub(crate) fn logged_in(args: &[&str]) -> Pcpctl {
+    bare(args).env("PCP_USER", World::USER).env("PCP_PASSWORD", World::PASSWORD)
+}
+
+/// Begins a run with an empty environment.
+pub(crate) fn bare(args: &[&str]) -> Pcpctl {
+    pcpctl!().args(args)
+}

@@ -1,0 +1,33 @@
+//! Starts a real cluster to try things on by hand, and removes it at the end of standard input (Ctrl-D).
+//!
+//! `cargo run -p pcp-tests --example cluster -- 4.7 health_check_period=5`
+
+use std::io::Read;
+
+use anyhow::{Context, Result};
+use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Settings, Version};
+
+#[expect(clippy::print_stdout, reason = "this is what it is for")]
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let wanted = args.next().unwrap_or_else(|| "4.7".to_owned());
+    let version = Version::ALL
+        .into_iter()
+        .find(|version| version.pgpool().starts_with(&wanted))
+        .with_context(|| format!("there is no image of Pgpool {wanted}"))?;
+    let settings = args.try_fold(Settings::default(), |settings, arg| {
+        let (name, value) = arg.split_once('=').with_context(|| format!("{arg} is not NAME=VALUE"))?;
+        Ok::<_, anyhow::Error>(settings.set(name, value))
+    })?;
+    let cluster = Cluster::start(version, settings)?;
+    println!(
+        "export PCP_HOST=127.0.0.1 PCP_PORT={} PCP_USER={PCP_USER} PCP_PASSWORD={PCP_PASSWORD}",
+        cluster.pcp_port()
+    );
+    println!("# SQL through Pgpool on port {}; {}", cluster.sql_port(), cluster.pgpool().host().name());
+    for id in 0..3 {
+        println!("# node {id}: {}", cluster.address(id));
+    }
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
