@@ -23,7 +23,7 @@ pub struct Capture {
     pub password: Option<String>,
     /// Where the tool found it: `password file`, `standard input` or `nowhere`.
     pub password_from: Option<String>,
-    /// The tool's exit code; `None` where it had to be killed.
+    /// The tool's exit code; `None` where it had to be killed, or where nobody wrote it down.
     pub exit: Option<i32>,
     /// What was special about it.
     pub note: Option<String>,

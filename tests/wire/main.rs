@@ -10,7 +10,7 @@ mod messages;
 mod replay;
 mod rules;
 
-use pcp_proto::{Frame, ReplyKind, Salt, ServerAge, ServerMessage, Severity};
+use pcp_proto::{Frame, ReplyKind, RequestKind, ServerAge, Severity};
 use pcp_tests::captures::{Capture, Side};
 
 use crate::argv::Meaning;
@@ -201,22 +201,12 @@ fn every_version_has_its_captures() {
     assert_eq!(names.len(), captures.len());
 }
 
-/// Salts are read and written as they are; they are no part of a reply.
-fn salt(frame: &Frame<ReplyKind>) -> Result<Vec<Frame<ReplyKind>>, String> {
-    Ok(vec![Salt::decode(frame).map_err(|error| error.to_string())?.encode()])
-}
-
-/// Write a server's message again.
-fn server_message(message: &ServerMessage, kind: ReplyKind) -> Frame<ReplyKind> {
-    message.encode(kind)
-}
-
 /// Any error as text.
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
 /// Read a message or say that it is none of ours.
-fn ours(frame: &Frame<pcp_proto::RequestKind>) -> Result<Message, String> {
+fn ours(frame: &Frame<RequestKind>) -> Result<Message, String> {
     message(frame).ok_or_else(|| format!("a request of type '{}'", frame.kind))?.map_err(text)
 }

@@ -4,13 +4,13 @@ use bytes::BytesMut;
 use pcp_proto::message::Outgoing;
 use pcp_proto::{
     Credentials, CredentialsError, Event, Frame, FrameDecoder, Kind, Release, ReplyKind, RequestKind, Requirement,
-    ServerAge, ServerMessage, Session, Ticket,
+    Salt, ServerAge, ServerMessage, Session, Ticket,
 };
 use pcp_tests::captures::{Capture, Side};
 
 use crate::argv::is_session;
 use crate::messages::{self, Message};
-use crate::{salt, server_message, text};
+use crate::text;
 
 /// What a server said.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,10 +212,10 @@ impl Answer {
     /// Read it by its own message and write it again.
     pub(crate) fn encode(&self) -> Result<Vec<Frame<ReplyKind>>, String> {
         match self {
-            Self::Salt(frame) => salt(frame),
+            Self::Salt(frame) => Ok(vec![Salt::decode(frame).map_err(text)?.encode()]),
             Self::LoggedIn => Ok(vec![Frame::new(ReplyKind::LOGIN, &b"AuthenticationOK\0"[..])]),
-            Self::Refused(_, message) => Ok(vec![server_message(message, ReplyKind::ERROR)]),
-            Self::Notice(message) => Ok(vec![server_message(message, ReplyKind::NOTICE)]),
+            Self::Refused(_, message) => Ok(vec![message.encode(ReplyKind::ERROR)]),
+            Self::Notice(message) => Ok(vec![message.encode(ReplyKind::NOTICE)]),
             Self::Reply { frames, to, .. } => {
                 let (_, read) = messages::reply(to.kind).ok_or_else(|| format!("a reply to '{}'", to.kind))?;
                 let read = read(frames).map_err(text)?;

@@ -338,6 +338,44 @@ pub(crate) mod test {
     }
 
     #[test]
+    fn requests_are_read_to_their_end_and_under_their_own_letter_only() {
+        fn other_letter<R: Request>(request: &R) -> Frame<RequestKind> {
+            let frame = request.encode();
+            assert!(R::decode(&Frame::new(RequestKind(b'?'), frame.body.clone())).is_err(), "{}", R::NAME);
+            frame
+        }
+        fn strict<R: Request>(request: R) {
+            let frame = other_letter(&request);
+            for more in [&b"x"[..], b"\0", b"0\0"] {
+                let longer = Frame::new(frame.kind, [&frame.body, more].concat());
+                assert!(R::decode(&longer).is_err(), "{}: {longer:?}", R::NAME);
+            }
+        }
+        let (node, mode) = (NodeId::MAX, StopMode::Fast);
+        strict(AttachNode { node });
+        strict(DetachNode { node });
+        strict(DetachNodeGracefully { node });
+        strict(PromoteNode { node, mode: PromoteMode::ViewOnly });
+        strict(PromoteNodeGracefully { node, mode: PromoteMode::Switchover });
+        strict(ReadHealthCheckStats { node });
+        strict(ReadNodeInfo::Node(node));
+        strict(ReadNodeInfo::All);
+        strict(ReadProcessInfo::All);
+        strict(ReadWatchdogInfo::All);
+        strict(RecoverNode { node });
+        strict(ReloadConfig { scope: Scope::Local });
+        strict(RotateLog { scope: Scope::Cluster });
+        strict(SetClientMinMessages { level: MessageLevel::Log });
+        strict(StopCluster { mode });
+        strict(StopPgpool { mode });
+        // Servers never look at what these hold.
+        other_letter(&InvalidateQueryCache);
+        other_letter(&ReadNodeCount);
+        other_letter(&ReadPoolStatus);
+        other_letter(&ReadProcessCount);
+    }
+
+    #[test]
     fn the_last_frame_is_told_by_its_whole_first_word() {
         let last = |body| is_last(&Frame::new(ReplyKind::NODE_INFO, Bytes::from_static(body)));
         assert!(last(b"CommandComplete\0") && last(b"CommandComplete\x003\0"));
