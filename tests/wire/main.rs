@@ -122,35 +122,42 @@ fn exit_tells_of_the_login_only(capture: &Capture, answers: &[Answer]) -> Result
     }
 }
 
-/// What all replies of a version tell of its age is true, and as much as can be told.
+/// What replies tell of the age of each version is true, and as much as can be told: by pool status, and by all of them.
 #[test]
 fn ages_hold_the_recorded_versions() {
-    let mut known: Vec<(String, ServerAge)> = Vec::new();
+    let mut known: Vec<(String, [ServerAge; 2])> = Vec::new();
     for capture in Capture::all().expect("the captures are readable") {
         let Ok(answers) = replay(&capture, vec![capture.bytes(Side::Server)]) else { continue };
-        for age in answers.iter().filter_map(Answer::age) {
+        if known.last().is_none_or(|(version, _)| *version != capture.version) {
+            known.push((capture.version.clone(), [ServerAge::UNKNOWN; 2]));
+        }
+        let (_, [by_status, by_all]) = known.last_mut().unwrap();
+        for (answer, age) in answers.iter().filter_map(|answer| Some((answer, answer.age()?))) {
             let release = capture.release().unwrap();
             assert!(age.at_least <= release && !age.is_before(release), "{capture}: {age}");
-            match known.last_mut() {
-                Some((version, told)) if *version == capture.version => *told = told.intersect(age).unwrap(),
-                _ => known.push((capture.version.clone(), age)),
+            *by_all = by_all.intersect(age).unwrap();
+            if matches!(answer, Answer::Reply { to, .. } if to.kind == RequestKind::READ_POOL_STATUS) {
+                *by_status = by_status.intersect(age).unwrap();
             }
         }
     }
-    let known: Vec<_> = known.iter().map(|(version, age)| format!("{version}: {age}")).collect();
+    let known: Vec<_> = known
+        .iter()
+        .map(|(version, [by_status, by_all])| (version.as_str(), by_status.to_string(), by_all.to_string()))
+        .collect();
     let expected = [
-        "3.5.0: 3.5 or later, before 3.7",
-        "3.7.0: 3.7 or later, before 4.0",
-        "4.0.25: 4.0 or later, before 4.1",
-        "4.1.0: 4.1 or later, before 4.2",
-        "4.1.4: 4.1 or later, before 4.2",
-        "4.2.0: 4.2 or later, before 4.3",
-        "4.3.0: 4.3 or later, before 4.4",
-        "4.3.5: 4.3 or later, before 4.4",
-        "4.5.12: 4.5 or later, before 4.6",
-        "4.7.3: 4.7 or later",
+        ("3.5.0", "3.5 or later, before 4.0", "3.5 or later, before 3.7"),
+        ("3.7.0", "3.5 or later, before 4.0", "3.7 or later, before 4.0"),
+        ("4.0.25", "4.0 or later, before 4.1", "4.0 or later, before 4.1"),
+        ("4.1.0", "4.1 or later, before 4.2", "4.1 or later, before 4.2"),
+        ("4.1.4", "4.1 or later, before 4.2", "4.1 or later, before 4.2"),
+        ("4.2.0", "4.2 or later, before 4.3", "4.2 or later, before 4.3"),
+        ("4.3.0", "4.3 or later, before 4.4", "4.3 or later, before 4.4"),
+        ("4.3.5", "4.3 or later, before 4.4", "4.3 or later, before 4.4"),
+        ("4.5.12", "4.5 or later, before 4.6", "4.5 or later, before 4.6"),
+        ("4.7.3", "4.7 or later", "4.7 or later"),
     ];
-    assert_eq!(known, expected);
+    assert_eq!(known, expected.map(|(version, one, all)| (version, one.to_owned(), all.to_owned())));
 }
 
 /// What the requests of each capture need is what its server had, exactly where it did not drop the connection.

@@ -540,6 +540,8 @@ mod tests {
         ] {
             assert!(NodeInfos::decode(&reply(KIND, &[bad])).is_err(), "{}", bad.escape_ascii());
         }
+        let none = NodeInfos::decode(&reply(KIND, &[b"ArraySize\x000\0", b"CommandComplete\0"])).unwrap();
+        assert_eq!(none.age().to_string(), "4.3 or later", "older servers send no rows");
         assert!(NodeInfos::decode(&[]).is_err());
         assert!(NodeInfos::decode(&reply(KIND, &[b"ArraySize\x001\0"])).is_err());
     }
