@@ -3,7 +3,8 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 
 /// Attaches a node: Pgpool puts it up and searches the primary anew. Since 3.5.
 ///
-/// An up node stays as it is and nothing happens. The server checks neither that there is such a node nor that itsn/// PostgreSQL answers. Success means that the request was queued: read the state back.
+/// An up node stays as it is and nothing happens. The server checks neither that there is such a node nor that its
+/// PostgreSQL answers. Success means that the request was queued: read the state back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AttachNode {
     /// The node.
