@@ -58,6 +58,8 @@ pub(crate) fn replay(capture: &Capture, chunks: Vec<Vec<u8>>) -> Result<Vec<Answ
         session.input().extend_from_slice(&chunk);
         while let Some(event) = session.poll().map_err(text)? {
             receive(event, &tickets, &requests, &mut answers);
+            let written = session.output().len();
+            session.advance_output(written);
         }
     }
     Ok(answers)

@@ -15,7 +15,7 @@ use tracing::{debug, trace};
 
 use crate::{Deadline, Error, ErrorKind};
 
-/// The most bytes of one reply that are kept.
+/// The most bytes of one reply that are kept, with what keeping them costs.
 const MAX_REPLY_BYTES: usize = 64 << 20;
 /// The most notices that are kept.
 const MAX_NOTICES: usize = 64;
@@ -325,7 +325,8 @@ impl Replies {
     /// Takes a frame; those of requests that nobody waits for any more are dropped.
     fn add(&mut self, ticket: Ticket, frame: Frame<ReplyKind>, last: bool) -> Result<(), Error> {
         let Some(slot) = self.slots.get_mut(&ticket) else { return Ok(()) };
-        slot.bytes += frame.encoded_len();
+        // Small frames cost more to keep than to send.
+        slot.bytes += size_of_val(&frame) + frame.encoded_len();
         if slot.bytes > MAX_REPLY_BYTES {
             return Err(Error::new(ErrorKind::Protocol, "the server's reply is larger than 64 MiB"));
         }
@@ -353,5 +354,24 @@ impl Replies {
         let never = || Error::new(ErrorKind::NotExecuted, "not executed");
         let (_, slot) = self.slots.pop_first().ok_or_else(never)?;
         slot.result.unwrap_or_else(|| Err(never())).map(|()| slot.frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pcp_proto::message::Request;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_of_empty_frames_is_capped_by_what_it_takes_to_keep_them() {
+        let mut session = Session::new(Credentials::new("pcpadmin", b"secret").unwrap());
+        let outgoing = Batch::encode(&ReadNodeCount).remove(0);
+        let ticket = session.request(outgoing);
+        let mut replies = Replies::default();
+        replies.await_reply(ticket);
+        let frame = Frame::new(ReadNodeCount::REPLY, &b""[..]);
+        let kept = (0..).take_while(|_| replies.add(ticket, frame.clone(), false).is_ok()).count();
+        assert!(kept > 1_000_000 && kept * size_of_val(&frame) <= MAX_REPLY_BYTES, "{kept} frames");
     }
 }

@@ -33,7 +33,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Nothing, blanks or control characters where a host belongs, and a port that is none.
+    /// Nothing, or what cannot be a host, where a host belongs, and a port that is none.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, EndpointError> {
         let bad = |reason| EndpointError { text: text.to_owned(), reason };
         if text.starts_with('/') {
@@ -43,8 +43,8 @@ impl Endpoint {
         if host.is_empty() {
             return Err(bad("it names no host"));
         }
-        if host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(bad("a host name has no blanks"));
+        if !is_host(host) {
+            return Err(bad("it holds no host name and no IP address"));
         }
         let port = match port {
             None => default_port,
@@ -124,6 +124,13 @@ pub(crate) fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
+/// Tells whether `text` can be a host, so that it also reads back from how it is shown: no blanks, control characters or
+/// brackets, and no single colon, for that sets off a port.
+pub(crate) fn is_host(text: &str) -> bool {
+    let is_foreign = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']');
+    !text.is_empty() && !text.contains(is_foreign) && text.matches(':').count() != 1
+}
+
 /// Reads a port: decimal digits only, 1 to 65535.
 pub(crate) fn parse_port(text: &str) -> Option<u16> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -147,7 +154,9 @@ mod tests {
             let endpoint = Endpoint::parse(text, DEFAULT_PORT).unwrap();
             assert_eq!(endpoint.to_string(), shown);
         }
-        for text in ["", ":9898", "a b", "a:", "a:0", "a:65536", "a:+1", "[::1", "[::1]x", "a\n"] {
+        for text in
+            ["", ":9898", "a b", "a:", "a:0", "a:65536", "a:+1", "[::1", "[::1]x", "a\n", "[a:1]", "[[a]", "a]::b"]
+        {
             assert!(Endpoint::parse(text, DEFAULT_PORT).is_err(), "{text:?}");
         }
     }

@@ -39,6 +39,9 @@ mod deadline;
 mod endpoint;
 mod error;
 mod fleet;
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod inspect;
 mod observe;
 pub mod passfile;

@@ -12,7 +12,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::endpoint::{parse_port, split_port};
+use crate::endpoint::{is_host, parse_port, split_port};
 use crate::observe::Node;
 
 /// How long one name is looked up for.
@@ -51,12 +51,14 @@ impl FromStr for NodeName {
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number(text) {
             return text.parse().map(Self::Id).map_err(|_| bad("a node id is a number from 0 to 127"));
         }
         let (host, port) = split_port(text).ok_or_else(|| bad("its brackets do not close"))?;
-        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(bad("it holds no host name"));
+        // A number in brackets would read back as an id.
+        if !is_host(host) || (port.is_none() && is_number(host)) {
+            return Err(bad("it holds no host name and no IP address"));
         }
         let port = match port {
             None => None,
@@ -122,7 +124,11 @@ pub async fn resolve<'a>(name: &NodeName, nodes: &'a [Node]) -> Result<&'a Node,
     resolve_with(name, nodes, look_up).await
 }
 
-async fn resolve_with<'a, L>(name: &NodeName, nodes: &'a [Node], look_up: L) -> Result<&'a Node, ResolveError>
+pub(crate) async fn resolve_with<'a, L>(
+    name: &NodeName,
+    nodes: &'a [Node],
+    look_up: L,
+) -> Result<&'a Node, ResolveError>
 where
     L: AsyncFn(&str) -> BTreeSet<IpAddr>,
 {
@@ -144,9 +150,10 @@ where
 }
 
 fn by_text<'a>(host: &str, nodes: &[&'a Node]) -> Option<Vec<&'a Node>> {
-    let bare = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let wanted = bare(host);
-    some(nodes.iter().filter(|node| bare(&node.host.to_string_lossy()) == wanted))
+    fn bare(name: &[u8]) -> &[u8] {
+        name.strip_suffix(b".").filter(|bare| !bare.is_empty()).unwrap_or(name)
+    }
+    some(nodes.iter().filter(|node| bare(node.host.as_bytes()).eq_ignore_ascii_case(bare(host.as_bytes()))))
 }
 
 fn by_literal<'a>(host: &str, nodes: &[&'a Node]) -> Option<Vec<&'a Node>> {
@@ -262,6 +269,7 @@ mod tests {
         check("[fd00:0:0::9]:5433", &addresses, Ok(3));
         check("10.0.0", &addresses, Err("Pgpool has no node 10.0.0; it has 0 = 10.0.0.12:5432, 1 = 10.0.0.1:5432"));
         check("10.0.0.1:5433", &addresses, Err("Pgpool has no node 10.0.0.1:5433"));
+        check(".", &["", "a"], Err("Pgpool has no node ."));
     }
 
     #[test]
@@ -288,7 +296,7 @@ mod tests {
         for id in ["2", "99", "127"] {
             check(id, &["a", "b"], Err("it has 0 = a:5432, 1 = b:5432"));
         }
-        for text in ["", "128", "99999999999", "a b", "[::1", ":5432", "a:0"] {
+        for text in ["", "128", "99999999999", "a b", "[::1", ":5432", "a:0", "[a:1]", "[[a]", "a]::b", "[10]"] {
             assert!(text.parse::<NodeName>().is_err(), "{text:?}");
         }
     }

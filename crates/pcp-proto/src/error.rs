@@ -74,13 +74,25 @@ pub enum DecodeError {
         /// How many.
         bytes: usize,
     },
-    /// The message has a number of fields that no known server sends.
+    /// Something follows the last frame.
+    #[error("{frames} frames follow the last one of the reply")]
+    TrailingFrames {
+        /// How many.
+        frames: usize,
+    },
+    /// The message has a number of fields that no known server sends, or not in this kind of frame.
     #[error("{message} has {fields} fields, a layout that this version does not know")]
     UnknownLayout {
         /// The message's name.
         message: &'static str,
         /// How many strings it holds.
         fields: usize,
+    },
+    /// The rows of a reply have different numbers of fields.
+    #[error("the rows of {message} have different layouts")]
+    MixedLayouts {
+        /// The message's name.
+        message: &'static str,
     },
     /// The watchdog's JSON cannot be read.
     #[error("the watchdog's JSON cannot be read: {reason}")]

@@ -81,7 +81,8 @@ impl<K: Kind> FrameDecoder<K> {
 
     /// Takes the first frame off `buffer`, or returns `None` where it is not whole yet.
     ///
-    /// Reserves room for the rest of a frame only after its length passed the cap.
+    /// Reserves room for the rest of a frame only after its length passed the cap. The frame owns its bytes: keeping it keeps
+    /// nothing else of the buffer.
     ///
     /// # Errors
     ///
@@ -104,7 +105,9 @@ impl<K: Kind> FrameDecoder<K> {
             return Ok(None);
         }
         buffer.advance(HEADER);
-        Ok(Some(Frame { kind: K::from(kind), body: buffer.split_to(body).freeze() }))
+        // A copy: a slice of the buffer would keep all of it alive, a dropped frame of a megabyte for one kept row.
+        let body = Bytes::copy_from_slice(&buffer.split_to(body));
+        Ok(Some(Frame { kind: K::from(kind), body }))
     }
 }
 

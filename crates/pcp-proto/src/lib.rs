@@ -39,6 +39,9 @@ mod auth;
 mod error;
 mod fields;
 mod frame;
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod kind;
 pub mod message;
 mod node_id;

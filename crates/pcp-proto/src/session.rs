@@ -65,7 +65,7 @@ pub enum Event {
     },
     /// The server refused a request, or the login, or gave up the connection.
     Refused {
-        /// The request; `None` where it was the login or where nothing was asked.
+        /// The request; `None` where it was the login, or where nothing was asked and wholly written.
         ticket: Option<Ticket>,
         /// What the server says. After a fatal one it closes the connection and answers nothing more.
         message: ServerMessage,
@@ -84,7 +84,7 @@ pub enum SessionError {
     /// A frame of the handshake, or an error, cannot be read.
     #[error("the server sent an unreadable frame")]
     Decode(#[from] DecodeError),
-    /// A frame came that answers nothing that was asked.
+    /// A frame came that answers nothing that was asked and wholly written.
     #[error("the server sent a frame of type '{found}' where {expected} belongs")]
     Unexpected {
         /// Its type.
@@ -191,8 +191,9 @@ impl Session {
             return Ok(Some(Event::Notice(ServerMessage::decode(&frame.body)?)));
         }
         if frame.kind == ReplyKind::ERROR {
-            let ticket =
-                if self.is_logged_in() { self.pending.pop_front().map(|front| front.ticket) } else { None };
+            // The login's failure comes before any answer, and no request is answered before it was written.
+            let is_answer = self.is_logged_in() && self.pending.front().is_some_and(|front| self.is_whole(front));
+            let ticket = if is_answer { self.pending.pop_front().map(|front| front.ticket) } else { None };
             return Ok(Some(Event::Refused { ticket, message: ServerMessage::decode(&frame.body)? }));
         }
         match self.state {
@@ -224,6 +225,9 @@ impl Session {
         if frame.kind != front.outgoing.reply {
             return Err(unexpected("the answer to another request"));
         }
+        if !self.is_whole(front) {
+            return Err(unexpected("nothing"));
+        }
         let ticket = front.ticket;
         let last = is_last(&frame);
         if last {
@@ -246,8 +250,15 @@ impl Session {
         }
     }
 
+    /// Tells whether a byte of it was written.
     fn is_written(&self, pending: &Pending) -> bool {
         pending.start.is_some_and(|start| start < self.written)
+    }
+
+    /// Tells whether all of it was written, so that what comes may be its answer.
+    fn is_whole(&self, pending: &Pending) -> bool {
+        let length = pending.outgoing.frame.encoded_len() as u64;
+        pending.start.is_some_and(|start| start + length <= self.written)
     }
 }
 
@@ -314,7 +325,9 @@ mod tests {
         let second = ask(&mut session, ReadNodeCount);
         let refusal = ServerMessage::new("ERROR", "no", None);
         let notice = ServerMessage::new("DEBUG1", "listen", None);
-        let mut bytes = BytesMut::from(&[SALT, LOGGED_IN].concat()[..]);
+        feed(&mut session, SALT);
+        take(&mut session);
+        let mut bytes = BytesMut::from(LOGGED_IN);
         notice.encode(ReplyKind::NOTICE).encode(&mut bytes);
         refusal.encode(ReplyKind::ERROR).encode(&mut bytes);
         bytes.extend_from_slice(THREE_NODES);
@@ -333,6 +346,24 @@ mod tests {
         refusal.encode(ReplyKind::ERROR).encode(&mut bytes);
         assert_eq!(feed(&mut session, &bytes), [Event::Refused { ticket: None, message: refusal }]);
         assert!(!session.is_logged_in());
+    }
+
+    #[test]
+    fn nothing_is_answered_before_it_was_wholly_written() {
+        for written in 0..6 {
+            let mut session = session();
+            feed(&mut session, &[SALT, LOGGED_IN].concat());
+            take(&mut session);
+            let asked = ask(&mut session, ReadNodeCount);
+            session.advance_output(written);
+
+            let refusal = ServerMessage::new("ERROR", "no", None);
+            let events = feed(&mut session, &refusal.encode(ReplyKind::ERROR).to_bytes());
+            assert_eq!(events, [Event::Refused { ticket: None, message: refusal }]);
+            session.input().extend_from_slice(THREE_NODES);
+            assert!(matches!(session.poll(), Err(SessionError::Unexpected { .. })), "{written} bytes written");
+            assert_eq!((session.pending(), session.was_sent(asked)), (1, written > 0));
+        }
     }
 
     #[test]

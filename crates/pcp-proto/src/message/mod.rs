@@ -189,10 +189,13 @@ pub(crate) fn is_last(frame: &Frame<ReplyKind>) -> bool {
 
 /// Returns what follows `CommandComplete` in a reply of one frame.
 fn complete(frames: &[Frame<ReplyKind>]) -> Result<Fields, DecodeError> {
-    let frame = frames.last().ok_or(DecodeError::MissingFrame { frame: COMPLETE })?;
+    let (frame, more) = frames.split_first().ok_or(DecodeError::MissingFrame { frame: COMPLETE })?;
     let mut fields = Fields::new(&frame.body);
     fields.word(COMPLETE)?;
-    Ok(fields)
+    match more.len() {
+        0 => Ok(fields),
+        frames => Err(DecodeError::TrailingFrames { frames }),
+    }
 }
 
 /// Returns the rows of a reply that has an `ArraySize` frame, rows, and a `CommandComplete` frame. What the first frame

@@ -9,6 +9,8 @@ use crate::{DecodeError, Fields, Frame, NodeId, Release, ReplyKind, RequestKind,
 const ROW: &str = "NodeInfo";
 /// The first release that sends nodes as rows, and all of them at once.
 const ROWS_SINCE: Release = Release::new(4, 3);
+/// What errors call it.
+const MESSAGE: &str = "node info";
 
 /// Asks what Pgpool knows of a node, or of all. Since 3.5; all nodes since 4.3.
 ///
@@ -41,12 +43,14 @@ impl Request for ReadNodeInfo {
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {
         let mut fields = request(frame, Self::KIND)?;
-        let request = match fields.clone().text("node id")? == "-1" {
-            true => fields.text("node id").map(|_| Self::All)?,
-            false => Self::Node(node_id(&mut fields)?),
-        };
+        let mut behind = fields.clone();
+        if behind.text("node id")? == "-1" {
+            behind.finish()?;
+            return Ok(Self::All);
+        }
+        let id = node_id(&mut fields)?;
         fields.finish()?;
-        Ok(request)
+        Ok(Self::Node(id))
     }
 
     fn requirement(&self) -> Requirement {
@@ -363,10 +367,11 @@ impl NodeInfoLayout {
         self.0.age.is_at_least(ROWS_SINCE)
     }
 
-    fn decode(mut fields: Fields) -> Result<(Self, NodeInfo), DecodeError> {
+    fn decode(mut fields: Fields, is_row: bool) -> Result<(Self, NodeInfo), DecodeError> {
         let count = fields.count();
-        let layout =
-            Self::with_fields(count).ok_or(DecodeError::UnknownLayout { message: "node info", fields: count })?;
+        let layout = Self::with_fields(count)
+            .filter(|layout| layout.has_rows() == is_row)
+            .ok_or(DecodeError::UnknownLayout { message: MESSAGE, fields: count })?;
         let mut node = NodeInfo::default();
         for field in layout.0.fields {
             match field {
@@ -416,12 +421,15 @@ impl NodeInfoLayout {
 impl Reply for NodeInfos {
     fn decode(frames: &[Frame<ReplyKind>]) -> Result<Self, DecodeError> {
         if frames.first().is_some_and(is_last) {
-            let (layout, node) = NodeInfoLayout::decode(complete(frames)?)?;
+            let (layout, node) = NodeInfoLayout::decode(complete(frames)?, false)?;
             return Ok(Self { layout, nodes: vec![node] });
         }
         let mut reply = Self { layout: NodeInfoLayout::NEWEST, nodes: Vec::new() };
         for row in rows(frames, ROW)? {
-            let (layout, node) = NodeInfoLayout::decode(row?)?;
+            let (layout, node) = NodeInfoLayout::decode(row?, true)?;
+            if !reply.nodes.is_empty() && layout != reply.layout {
+                return Err(DecodeError::MixedLayouts { message: MESSAGE });
+            }
             reply.layout = layout;
             reply.nodes.push(node);
         }
@@ -444,11 +452,12 @@ impl Rows for NodeInfos {
     type Row = NodeInfo;
 
     fn row(frame: &Frame<ReplyKind>) -> Result<Option<NodeInfo>, DecodeError> {
-        let fields = match is_last(frame) {
-            true => Some(complete(std::slice::from_ref(frame))?).filter(|node| node.count() > 0),
-            false => row(frame, ROW)?,
+        let is_row = !is_last(frame);
+        let fields = match is_row {
+            true => row(frame, ROW)?,
+            false => Some(complete(std::slice::from_ref(frame))?).filter(|node| node.count() > 0),
         };
-        fields.map(|fields| NodeInfoLayout::decode(fields).map(|(_, node)| node)).transpose()
+        fields.map(|fields| NodeInfoLayout::decode(fields, is_row).map(|(_, node)| node)).transpose()
     }
 }
 
@@ -530,7 +539,7 @@ mod tests {
         assert_eq!((node.status, node.role), (NodeStatus::Other(7), Some(NodeRole::Other(9))));
         assert_eq!(
             decode(b"CommandComplete\0a\0b\0c\0"),
-            Err(DecodeError::UnknownLayout { message: "node info", fields: 3 })
+            Err(DecodeError::UnknownLayout { message: MESSAGE, fields: 3 })
         );
         for bad in [
             &b"CommandComplete\0h\x0099999\x001\x001.0\0"[..],
@@ -542,6 +551,13 @@ mod tests {
         }
         let none = NodeInfos::decode(&reply(KIND, &[b"ArraySize\x000\0", b"CommandComplete\0"])).unwrap();
         assert_eq!(none.age().to_string(), "4.3 or later", "older servers send no rows");
+        let rows = |rows: &[&'static [u8]]| {
+            NodeInfos::decode(&reply(KIND, &[&[&b"ArraySize\x002\0"[..]], rows, &[b"CommandComplete\0"]].concat()))
+        };
+        let unknown = |fields| Err(DecodeError::UnknownLayout { message: MESSAGE, fields });
+        assert_eq!(rows(&[RECORDED[8][1], RECORDED[9][1]]), Err(DecodeError::MixedLayouts { message: MESSAGE }));
+        assert_eq!(rows(&[b"NodeInfo\0h\x001\x001\x001.0\0"]), unknown(4), "an old layout in a row");
+        assert_eq!(decode(b"CommandComplete\0a\0b\0c\0d\0e\0f\0g\0h\0i\0j\0k\0"), unknown(11), "a new one without");
         assert!(NodeInfos::decode(&[]).is_err());
         assert!(NodeInfos::decode(&reply(KIND, &[b"ArraySize\x001\0"])).is_err());
     }
@@ -550,8 +566,12 @@ mod tests {
     fn golden_requests() {
         golden(&ReadNodeInfo::Node("1".parse().unwrap()), b"I\0\0\0\x061\0");
         golden(&ReadNodeInfo::All, b"I\0\0\0\x07-1\0");
-        for bad in [&b"1\0x"[..], b"-1\0x", b"-1", b"1 \0", b"-2\0"] {
-            assert!(ReadNodeInfo::decode(&Frame::new(RequestKind::READ_NODE_INFO, bad)).is_err());
+        for body in [&b"1\0x"[..], b"-1\0\0", b"-1", b"1 \0", b"-2\0", b"1"] {
+            assert!(
+                ReadNodeInfo::decode(&Frame::new(ReadNodeInfo::KIND, body)).is_err(),
+                "{}",
+                body.escape_ascii()
+            );
         }
     }
 }

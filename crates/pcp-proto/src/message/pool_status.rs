@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use super::{ARRAY_SIZE, Body, COMPLETE, NodeStatus, PADDING, Query, Reply, Request, Rows, request, row, rows};
 use crate::{DecodeError, Fields, Frame, NodeId, ReplyKind, RequestKind, Text};
 
@@ -71,40 +73,44 @@ impl PoolStatus {
         self.value(name)?.as_str()?.parse().ok()
     }
 
-    /// Returns the nodes in the order of their ids. Ids may have gaps.
+    /// Returns the nodes in the order of their ids. Ids may have gaps. Of a name that comes twice the first value counts, as
+    /// in [`value`](Self::value).
     ///
     /// # Errors
     ///
     /// A port that is none, or a host without a port.
     pub fn nodes(&self) -> Result<Vec<ConfiguredNode>, DecodeError> {
-        const HOST: &str = "backend_hostname";
-        let mut nodes = Vec::new();
-        for parameter in &self.parameters {
-            let Some(id) = parameter.name.as_str().and_then(|name| name.strip_prefix(HOST)?.parse().ok()) else {
-                continue;
-            };
-            nodes.push(self.node(id, parameter.value.clone())?);
-        }
-        nodes.sort_by_key(|node| node.id);
-        Ok(nodes)
+        // One pass, however many parameters there are.
+        let of_nodes =
+            self.parameters.iter().filter(|parameter| parameter.name.as_bytes().starts_with(b"backend_"));
+        let values: HashMap<_, _> =
+            of_nodes.rev().map(|parameter| (parameter.name.as_bytes(), &parameter.value)).collect();
+        let ids = (0..=NodeId::MAX.into()).filter_map(|id: usize| NodeId::try_from(id).ok());
+        ids.filter_map(|id| {
+            node(id, &|name| values.get(format!("{name}{id}").as_bytes()).map(|&value| value.clone()))
+        })
+        .collect()
     }
+}
 
-    fn node(&self, id: NodeId, host: Text) -> Result<ConfiguredNode, DecodeError> {
-        let value = |name: &str| self.value(&format!("{name}{id}")).cloned();
+/// Gathers what is said of a node; `None` where no host is.
+fn node(id: NodeId, value: &dyn Fn(&str) -> Option<Text>) -> Option<Result<ConfiguredNode, DecodeError>> {
+    let host = value("backend_hostname")?;
+    let port = || {
         let port = value("backend_port").ok_or(DecodeError::MissingField { field: "backend_port" })?;
-        let port = port.as_str().and_then(|text| text.parse().ok()).ok_or(DecodeError::InvalidField {
+        port.as_str().and_then(|text| text.parse().ok()).ok_or(DecodeError::InvalidField {
             field: "backend_port",
             value: port,
             expected: "a port",
-        })?;
-        Ok(ConfiguredNode {
-            id,
-            host,
-            port,
-            status: value("backend_status").as_ref().and_then(NodeStatus::from_word),
-            flag: value("backend_flag").unwrap_or_default(),
         })
-    }
+    };
+    Some(port().map(|port| ConfiguredNode {
+        id,
+        host,
+        port,
+        status: value("backend_status").as_ref().and_then(NodeStatus::from_word),
+        flag: value("backend_flag").unwrap_or_default(),
+    }))
 }
 
 impl Reply for PoolStatus {
@@ -186,6 +192,20 @@ mod tests {
         let shown: Vec<_> = nodes.iter().map(|node| (node.id.get(), node.port, node.status)).collect();
         assert_eq!(shown, [(2, 14712, Some(NodeStatus::Waiting)), (10, 5433, Some(NodeStatus::Up))]);
         assert_eq!(nodes[0].flag, "ALLOW_TO_FAILOVER");
+    }
+
+    #[test]
+    fn a_node_that_comes_twice_is_one_node() {
+        let mut bodies = BODIES.to_vec();
+        let last = bodies.pop().unwrap();
+        bodies.extend([
+            &b"ProcessConfig\0backend_hostname2\x00127.0.0.14\0\0"[..],
+            b"ProcessConfig\0backend_hostname02\x00127.0.0.15\0\0",
+            last,
+        ]);
+        let nodes = PoolStatus::decode(&reply(KIND, &bodies)).unwrap().nodes().unwrap();
+        let shown: Vec<_> = nodes.iter().map(|node| (node.id.get(), node.host.to_string())).collect();
+        assert_eq!(shown, [(2, "127.0.0.13".to_owned()), (10, "pg10".to_owned())]);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use crate::{DecodeError, Fields, Frame, Release, ReplyKind, RequestKind, ServerA
 
 /// The word of a row.
 const ROW: &str = "ProcessInfo";
+/// What errors call it.
+const MESSAGE: &str = "process info";
 
 /// Asks what Pgpool's children do: every slot of their connection pools, used or not. Since 3.5.
 ///
@@ -279,8 +281,8 @@ impl ProcessInfoLayout {
 
     fn decode(mut fields: Fields) -> Result<(Self, ProcessInfo), DecodeError> {
         let count = fields.count();
-        let layout = Self::with_fields(count)
-            .ok_or(DecodeError::UnknownLayout { message: "process info", fields: count })?;
+        let layout =
+            Self::with_fields(count).ok_or(DecodeError::UnknownLayout { message: MESSAGE, fields: count })?;
         let mut slot = ProcessInfo::default();
         for field in layout.0.fields {
             match field {
@@ -362,6 +364,9 @@ impl Reply for ProcessInfos {
         let mut reply = Self { layout: ProcessInfoLayout::NEWEST, processes: Vec::new() };
         for row in rows(frames, ROW)? {
             let (layout, slot) = ProcessInfoLayout::decode(row?)?;
+            if !reply.processes.is_empty() && layout != reply.layout {
+                return Err(DecodeError::MixedLayouts { message: MESSAGE });
+            }
             reply.layout = layout;
             reply.processes.push(slot);
         }
@@ -523,7 +528,7 @@ mod tests {
         assert!(matches!(read(b"NodeInfo\0"), Err(DecodeError::UnexpectedWord { .. })));
         assert_eq!(
             read(b"ProcessInfo\x001\x002\0"),
-            Err(DecodeError::UnknownLayout { message: "process info", fields: 2 })
+            Err(DecodeError::UnknownLayout { message: MESSAGE, fields: 2 })
         );
         for bad in [
             &b"ProcessInfo\0x\0\0\x000\x000\x000\x000\x000\x001\x000\x000\0"[..],
@@ -533,6 +538,8 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{}", bad.escape_ascii());
         }
+        let mixed = reply(KIND, &[b"ArraySize\x002\0", RECORDED[0][0], RECORDED[1][0], b"CommandComplete\0"]);
+        assert_eq!(ProcessInfos::decode(&mixed), Err(DecodeError::MixedLayouts { message: MESSAGE }));
         let empty = reply(KIND, &[b"ArraySize\x000\0", b"CommandComplete\0"]);
         assert_eq!(ProcessInfos::decode(&empty).unwrap().age(), ServerAge::UNKNOWN);
     }
