@@ -43,7 +43,8 @@ impl Endpoint {
         if host.is_empty() {
             return Err(bad("it names no host"));
         }
-        if !is_host(host) {
+        // A directory in brackets would read back as a socket.
+        if !is_host(host) || host.starts_with('/') {
             return Err(bad("it holds no host name and no IP address"));
         }
         let port = match port {
@@ -154,9 +155,22 @@ mod tests {
             let endpoint = Endpoint::parse(text, DEFAULT_PORT).unwrap();
             assert_eq!(endpoint.to_string(), shown);
         }
-        for text in
-            ["", ":9898", "a b", "a:", "a:0", "a:65536", "a:+1", "[::1", "[::1]x", "a\n", "[a:1]", "[[a]", "a]::b"]
-        {
+        for text in [
+            "",
+            ":9898",
+            "a b",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "[::1",
+            "[::1]x",
+            "a\n",
+            "[a:1]",
+            "[[a]",
+            "a]::b",
+            "[/tmp]:9898",
+        ] {
             assert!(Endpoint::parse(text, DEFAULT_PORT).is_err(), "{text:?}");
         }
     }
