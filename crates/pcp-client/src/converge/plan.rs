@@ -61,7 +61,7 @@ pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
     if let Some(change) = plan.change_under_way() {
         return wait(format!("Pgpool to carry out: {change}"));
     }
-    if memory.took_back() {
+    if memory.took_back() && node.is_down() {
         return refuse(format!(
             "with node {node} attached, Pgpool took a node for the primary that nobody named, so it was detached again"
         ));
@@ -74,7 +74,7 @@ pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
     }
     match goal.want {
         Want::Detached => plan.detach(node),
-        Want::Attached | Want::Standby | Want::Primary if node.is_down() => plan.attach(),
+        Want::Attached | Want::Standby | Want::Primary if !node.is_attached() => plan.attach(),
         Want::Attached => plan.find_primary(),
         Want::Standby => plan.await_other_primary(),
         Want::Primary => plan.become_primary(),
@@ -404,6 +404,34 @@ mod tests {
         let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
         let step = plan(&goal, &memory, &view(DETACHED), time);
         assert!(matches!(&step, Step::Refuse { reason } if reason.contains("nobody named")), "{step:?}");
+    }
+
+    #[test]
+    fn a_detach_that_takes_back_is_sent_again_when_it_was_lost() {
+        const WRONG: &str = "up standby, up standby, up primary";
+        let goal = goal(2, Want::Standby);
+        let mut memory = Memory::default();
+        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
+        memory.record(attach(2), Duration::ZERO);
+        memory.observe(&goal, &view(WRONG), Duration::ZERO);
+        memory.record_taken_back(goal.node, Duration::ZERO);
+        let step = |nodes, elapsed| {
+            let time =
+                Time { elapsed: Duration::from_secs(elapsed), remaining: Duration::MAX, settle: Duration::ZERO };
+            plan(&goal, &memory, &view(nodes), time)
+        };
+        assert_waits_for(&step(WRONG, 4), "carry out: detach 2");
+        assert_eq!(step(WRONG, 5), Step::TakeBack, "nobody says that it was detached while it is up");
+    }
+
+    #[test]
+    fn a_node_that_is_neither_up_nor_down_is_attached_and_costs_no_other_node_its_role() {
+        for state in ["unused standby", "77 standby", "odd standby"] {
+            for want in [Want::Primary, Want::Attached, Want::Standby] {
+                let nodes = format!("up primary, up standby, {state}");
+                assert_eq!(next(goal(2, want), &[Ok(&nodes)], 60), Step::Act(attach(2)), "{want:?} {state}");
+            }
+        }
     }
 
     #[test]
