@@ -349,6 +349,20 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_search_is_told_how_long_it_lasts() {
+        for (timeout, text) in [
+            (Some(Duration::from_secs(300)), "it searches for up to 300 s (search_primary_node_timeout)"),
+            (Some(Duration::ZERO), "it searches without end (search_primary_node_timeout = 0)"),
+            (None, "it searches until it finds one"),
+        ] {
+            let mut view = view(SEARCHING);
+            view.server.search_primary_node_timeout = timeout;
+            let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
+            assert_waits_for(&plan(&goal(1, Want::Primary), &Memory::default(), &view, time), text);
+        }
+    }
+
+    #[test]
     fn the_ladder_to_a_primary() {
         let primary = goal(1, Want::Primary);
         assert_eq!(next(primary, &[Ok("up primary, down standby, up standby")], 60), Step::Act(attach(1)));
@@ -361,6 +375,34 @@ mod tests {
         // It is cycled once.
         let cycled = [&long[..], &[Err(detach(1)), Err(attach(1))], &[Ok(NO_PRIMARY); 9]].concat();
         assert_waits_for(&next(primary, &cycled, 60), "Pgpool found none");
+    }
+
+    #[test]
+    fn a_node_is_cycled_as_soon_as_no_search_can_run_any_more() {
+        let (secs, millis) = (Duration::from_secs, Duration::from_millis);
+        for (timeout, change, first) in [
+            // Somebody else's attach may be under way.
+            (Some(secs(3)), None, millis(1500)),
+            // The search that our own change began, and as much again.
+            (Some(secs(3)), Some(attach(1)), millis(4500)),
+            (Some(secs(60)), Some(attach(1)), millis(11_500)),
+            (Some(Duration::ZERO), Some(attach(1)), millis(11_500)),
+            (None, Some(attach(1)), millis(11_500)),
+        ] {
+            let mut view = view(NO_PRIMARY);
+            view.server.search_primary_node_timeout = timeout;
+            let goal = goal(1, Want::Attached);
+            let mut memory = Memory::default();
+            change.into_iter().for_each(|change| memory.record(change, Duration::ZERO));
+            memory.observe(&goal, &view, Duration::ZERO);
+            let at = |elapsed| {
+                plan(&goal, &memory, &view, Time { elapsed, remaining: secs(60), settle: Duration::ZERO })
+            };
+            assert_waits_for(&at(first - millis(1)), "find the primary");
+            for elapsed in [first, first + secs(1)] {
+                assert_eq!(at(elapsed), Step::Act(detach(1)), "{timeout:?} {change:?} {elapsed:?}");
+            }
+        }
     }
 
     #[test]
