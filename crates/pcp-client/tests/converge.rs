@@ -2,37 +2,29 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may fail so")]
 
+mod support;
+
 use std::time::Duration;
 
-use pcp_client::sandbox::{Age, FailoverFlag, Fault, Sandbox, World};
-use pcp_client::{Change, Connect, Deadline, Error, Failure, NodeName, Options, Report, Want, converge};
-use pcp_proto::{Credentials, NodeId, RequestKind};
-use tokio::io::{DuplexStream, duplex};
+use pcp_client::sandbox::{Age, FailoverFlag, Fault, World};
+use pcp_client::{Change, Deadline, Failure, NodeName, Options, Report, Want, converge};
+use pcp_proto::{Credentials, RequestKind};
+use tokio::io::duplex;
 use tokio::time::Instant;
+
+use support::{Pgpool, credentials, id, world};
 
 const SETTLE: Duration = Duration::from_millis(1500);
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn world(age: Age) -> World {
-    World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
-}
-
-/// A sandbox behind pipes, so that no clock but the paused one matters.
-struct Pgpool(Sandbox);
-
 impl Pgpool {
-    fn new(world: World) -> Self {
-        Self(Sandbox::unbound(world))
-    }
-
     async fn converge(&self, node: &str, want: Want) -> Report {
         self.converge_within(node, want, LIMIT).await
     }
 
     async fn converge_within(&self, node: &str, want: Want, limit: Duration) -> Report {
-        let credentials = Credentials::new("pcpadmin", b"secret").unwrap();
         let options = Options { deadline: Deadline::after(limit), settle: SETTLE };
-        converge(self, &credentials, &node.parse::<NodeName>().unwrap(), want, options).await
+        converge(self, &credentials(), &node.parse::<NodeName>().unwrap(), want, options).await
     }
 
     /// Returns the view; a node that waits for its first session is up.
@@ -52,26 +44,12 @@ impl Pgpool {
     }
 }
 
-impl Connect for Pgpool {
-    type Stream = DuplexStream;
-
-    async fn connect(&self, _: Deadline) -> Result<DuplexStream, Error> {
-        let (ours, theirs) = duplex(4096);
-        self.0.serve_stream(theirs);
-        Ok(ours)
-    }
-}
-
 fn attach(node: usize) -> Change {
     Change::Attach(id(node))
 }
 
 fn detach(node: usize) -> Change {
     Change::Detach(id(node))
-}
-
-fn id(node: usize) -> NodeId {
-    node.try_into().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
