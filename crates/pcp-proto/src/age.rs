@@ -111,10 +111,18 @@ mod tests {
         assert_eq!(age_of(&["port"]).to_string(), "3.5 or later, before 4.0");
         let names: Vec<_> = MARKERS.iter().map(|&(name, _)| name).collect();
         assert_eq!(age_of(&names).to_string(), "4.6 or later");
-        let age = age_of(&names[..4]);
-        assert_eq!(age.to_string(), "4.3 or later, before 4.4");
-        assert!(age.has_health_check_stats() && age.node_info_dials_backends());
-        assert!(age.may_freeze_on_open_connections());
-        assert!(!age_of(&names[..2]).has_health_check_stats());
+        for (known, shown, has_stats, dials, may_freeze) in [
+            (2, "4.1 or later, before 4.2", false, false, true),
+            (3, "4.2 or later, before 4.3", true, false, true),
+            (4, "4.3 or later, before 4.4", true, true, true),
+            (5, "4.4 or later, before 4.6", true, true, true),
+            (6, "4.6 or later", true, true, false),
+        ] {
+            let age = age_of(&names[..known]);
+            assert_eq!(age.to_string(), shown);
+            assert_eq!(age.has_health_check_stats(), has_stats, "{shown}");
+            assert_eq!(age.node_info_dials_backends(), dials, "{shown}");
+            assert_eq!(age.may_freeze_on_open_connections(), may_freeze, "{shown}");
+        }
     }
 }
