@@ -184,6 +184,7 @@ async fn a_refused_login_wins_over_the_reset_behind_it() {
     let error = client.send(ReadNodeCount).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication);
     assert!(error.to_string().contains("authentication failed for user"), "{error}");
+    assert!(!error.outcome_unknown(), "it was sent, but behind a login that was refused");
     // And every later request says the same.
     assert_eq!(client.send(ReadNodeCount).await.unwrap_err().kind(), ErrorKind::Authentication);
 }

@@ -217,7 +217,7 @@ pub(super) fn others_down(view: &View, node: NodeId) -> Vec<&Node> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use pcp_proto::ServerAge;
     use pcp_proto::message::{NodeRole, NodeStatus, PoolStatus};
 
@@ -225,7 +225,7 @@ mod tests {
     use crate::observe::Server;
 
     /// A cluster as words: `up primary, up standby, down standby`.
-    fn view(nodes: &str) -> View {
+    pub(in crate::converge) fn view(nodes: &str) -> View {
         let nodes = nodes.split(", ").enumerate().map(|(id, state)| {
             let (status, role) = state.split_once(' ').unwrap_or((state, ""));
             Node {
