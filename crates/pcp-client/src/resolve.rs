@@ -210,8 +210,6 @@ fn list(nodes: &[Node]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic, reason = "a test may fail so")]
-
     use super::*;
 
     fn nodes(addresses: &[&str]) -> Vec<Node> {

@@ -4,12 +4,13 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, FailoverFlag, Fault, World};
-use pcp_client::{Change, Deadline, Failure, NodeName, Options, Report, Want, converge};
+use pcp_client::{Change, Connect, Deadline, Error, Failure, NodeName, Options, Report, Want, converge};
 use pcp_proto::{Credentials, RequestKind};
-use tokio::io::duplex;
+use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
 
 use support::{Pgpool, credentials, id, world};
@@ -269,6 +270,48 @@ async fn what_pgpool_forbids_is_refused_before_it_is_asked() {
     let Err(Failure::Refused { reason, .. }) = &report.result else { panic!("{report:?}") };
     assert!(reason.contains("backend_flag1"), "{reason}");
     assert_eq!(pgpool.sent(RequestKind::DETACH_NODE), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_pgpool_refuses_is_asked_three_times_and_its_words_are_kept() {
+    let pgpool = Pgpool::new(world(Age::V4_7));
+    pgpool.0.fault(Fault::Delay(Duration::from_millis(100)));
+    // Salt, login and settings are there by then: the run believes that it may detach.
+    let forbid = async {
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        pgpool.0.with(|world| world.node_mut(2).unwrap().flag = FailoverFlag::DisallowToFailover);
+    };
+    let (report, ()) = tokio::join!(pgpool.converge("2", Want::Detached), forbid);
+    let Err(Failure::Refused { reason, source: Some(source) }) = &report.result else { panic!("{report:?}") };
+    assert_eq!(reason, "Pgpool refused: detach 2");
+    assert!(source.to_string().contains("failover is disallowed"), "{source}");
+    assert_eq!((report.changes, pgpool.sent(RequestKind::DETACH_NODE)), (vec![], 3));
+}
+
+/// Remembers when connections were made.
+struct Timed(Pgpool, RefCell<Vec<Instant>>);
+
+impl Connect for Timed {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, deadline: Deadline) -> Result<DuplexStream, Error> {
+        self.1.borrow_mut().push(Instant::now());
+        self.0.connect(deadline).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_become_rarer_until_something_was_changed() {
+    // The change is sent at the fourth look and carried out half a second later.
+    let world = world(Age::V4_7).configure(|settings| settings.operation_delay = Duration::from_millis(500));
+    let pgpool = Timed(Pgpool::new(world), RefCell::default());
+    (0..3).for_each(|_| pgpool.0.0.fault(Fault::CloseBeforeSalt));
+    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
+    let report = converge(&pgpool, &credentials(), &"2".parse().unwrap(), Want::Detached, options).await;
+    report.result.unwrap();
+    let times = pgpool.1.into_inner();
+    let pauses: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+    assert_eq!(pauses, [2, 5, 10, 2, 5, 10, 20, 50, 100, 250, 250]);
 }
 
 #[tokio::test(start_paused = true)]
