@@ -75,13 +75,63 @@ impl From<&pcp_client::Error> for Exit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use pcp_client::sandbox::{Age, Fault, Sandbox, World};
+    use pcp_client::{Client, Deadline, Error, Limits};
+    use pcp_proto::message::ReadHealthCheckStats;
+    use pcp_proto::{Credentials, NodeId};
+
     use super::*;
+
+    /// The error of a request for a node that is not there.
+    async fn error(password: &[u8], fault: Fault) -> Error {
+        let sandbox = Sandbox::unbound(World::new(Age::V4_7).node("10.0.0.1", 5432));
+        sandbox.fault(fault);
+        let (ours, theirs) = tokio::io::duplex(4096);
+        sandbox.serve_stream(theirs);
+        let limits = Limits::new(Deadline::after(Duration::from_secs(60)));
+        let mut client = Client::new(ours, Credentials::new("pcpadmin", password).unwrap(), limits);
+        client.send(ReadHealthCheckStats { node: NodeId::MAX }).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn every_error_and_failure_has_its_exit() {
+        let refused = error(b"secret", Fault::Nothing).await;
+        let login_refused = error(b"wrong", Fault::Nothing).await;
+        let disconnected = error(b"secret", Fault::CloseBeforeSalt).await;
+        for (error, exit) in
+            [(&refused, Exit::Refused), (&login_refused, Exit::Authentication), (&disconnected, Exit::Unreachable)]
+        {
+            assert_eq!(Exit::from(error), exit, "{error}");
+        }
+        let node = pcp_client::resolve(&"1".parse().unwrap(), &[]).await.unwrap_err();
+        for (failure, exit) in [
+            (Failure::Unreachable(disconnected), Exit::Unreachable),
+            (Failure::Authentication(login_refused), Exit::Authentication),
+            (Failure::Node(node), Exit::Node),
+            (Failure::Refused { reason: String::new(), source: Some(refused) }, Exit::Refused),
+            (Failure::NotVerified { awaited: String::new(), source: None }, Exit::NotVerified),
+        ] {
+            assert_eq!(Exit::from(&failure), exit, "{failure}");
+        }
+    }
+
+    #[test]
+    fn codes_are_those_that_scripts_know() {
+        use Exit::*;
+        let exits = [Done, No, Usage, Config, Unreachable, Authentication, Node, Refused, NotVerified, Partial];
+        assert_eq!(exits.map(Exit::code), [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]);
+        assert_eq!([Interrupted, Terminated].map(Exit::code), [130, 143]);
+    }
 
     #[test]
     fn several_exits_become_one() {
         assert_eq!(Exit::combine([Exit::Done, Exit::Done]), Exit::Done);
         assert_eq!(Exit::combine([Exit::Done, Exit::Unreachable]), Exit::Partial);
         assert_eq!(Exit::combine([Exit::Authentication, Exit::Unreachable]), Exit::Authentication);
+        assert_eq!(Exit::combine([Exit::Unreachable, Exit::Done]), Exit::Partial);
         assert_eq!(Exit::combine([Exit::Partial, Exit::Unreachable]), Exit::Partial);
+        assert_eq!(Exit::combine([]), Exit::Done);
     }
 }

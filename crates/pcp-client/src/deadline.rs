@@ -39,3 +39,37 @@ fn later(limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(86_400 * 365);
     Instant::now() + limit.min(FAR)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_ends_at_zero() {
+        let deadline = Deadline::after(2 * SECOND);
+        assert_eq!((deadline.remaining(), deadline.has_passed()), (2 * SECOND, false));
+        advance(SECOND).await;
+        assert_eq!((deadline.remaining(), deadline.has_passed()), (SECOND, false));
+        advance(SECOND).await;
+        assert_eq!((deadline.remaining(), deadline.has_passed()), (Duration::ZERO, true));
+        advance(SECOND).await;
+        assert_eq!((deadline.remaining(), deadline.has_passed()), (Duration::ZERO, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_with_the_deadline_or_before() {
+        let deadline = Deadline::after(2 * SECOND);
+        assert_eq!(deadline.instant(), Instant::now() + 2 * SECOND);
+        assert_eq!(deadline.cut(SECOND), Instant::now() + SECOND);
+        assert_eq!(deadline.cut(Duration::MAX), deadline.instant());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_limit_is_too_long() {
+        assert_eq!(Deadline::after(Duration::MAX).remaining(), 365 * 24 * 3600 * SECOND);
+    }
+}

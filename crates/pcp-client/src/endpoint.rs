@@ -181,5 +181,20 @@ mod tests {
         assert_eq!(endpoint.socket_path(), Some("/run/pgpool/.s.PGSQL.9999".into()));
         assert_eq!(endpoint.passfile_host(), "/run/pgpool");
         assert_eq!(Endpoint::parse("/tmp", 9999).unwrap().passfile_host(), "localhost");
+        assert_eq!(endpoint.port(), 9999);
+        let tcp = Endpoint::parse("pgpool1:9899", 9999).unwrap();
+        assert_eq!((tcp.port(), tcp.socket_path(), tcp.passfile_host()), (9899, None, "pgpool1".to_owned()));
+    }
+
+    #[test]
+    fn a_local_pgpool_is_found_by_its_socket() {
+        // No other test of this host has this port's socket.
+        let port = u16::try_from(std::process::id() % 0xffff).unwrap() + 1;
+        let path = Path::new("/tmp").join(format!(".s.PGSQL.{port}"));
+        assert_eq!(Endpoint::local(port), Endpoint::Tcp { host: "localhost".to_owned(), port });
+        std::fs::write(&path, "").unwrap();
+        let found = Endpoint::local(port);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(found, Endpoint::Unix { dir: "/tmp".into(), port });
     }
 }

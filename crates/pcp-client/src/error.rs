@@ -142,3 +142,58 @@ impl From<SessionError> for Error {
         Self::because(ErrorKind::Protocol, "the connection cannot be read on", error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_may_be_tried_again() {
+        for (kind, retryable) in [
+            (ErrorKind::Unreachable, true),
+            (ErrorKind::Disconnected, true),
+            (ErrorKind::Timeout, true),
+            (ErrorKind::NotExecuted, true),
+            (ErrorKind::Authentication, false),
+            (ErrorKind::Refused, false),
+            (ErrorKind::Protocol, false),
+        ] {
+            assert_eq!(Error::new(kind, "").is_retryable(), retryable, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_its_own_part_and_keeps_its_cause() {
+        let error = Error::because(ErrorKind::Disconnected, "closed", "reset").with_outcome_unknown(true);
+        assert_eq!(error.to_string(), "closed");
+        assert_eq!(error.source().unwrap().to_string(), "reset");
+        assert!(error.outcome_unknown() && error.clone().outcome_unknown());
+        assert!(error.server_message().is_none());
+        let debug = format!("{error:?}");
+        for part in ["Disconnected", "closed", "reset", "outcome_unknown: true"] {
+            assert!(debug.contains(part), "{debug}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_carries_the_servers_words() {
+        let said = ServerMessage::new("ERROR", "no such node", None);
+        for (error, kind, text) in [
+            (Error::refused(said.clone()), ErrorKind::Refused, "refused: ERROR: no such node"),
+            (Error::login_refused(said.clone()), ErrorKind::Authentication, "login refused: ERROR: no such node"),
+        ] {
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
+            assert_eq!(error.server_message(), Some(&said));
+            assert!(error.source().is_none() && !error.outcome_unknown());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_breaks_the_protocol() {
+        let decode = DecodeError::MissingField { field: "host" };
+        for error in [Error::from(decode.clone()), Error::from(SessionError::Decode(decode))] {
+            assert_eq!(error.kind(), ErrorKind::Protocol);
+            assert!(error.source().is_some());
+        }
+    }
+}

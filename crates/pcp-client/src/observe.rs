@@ -157,8 +157,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut view = before.clone();
-    observe_nodes(client, &mut view).await?;
-    Ok(before.has_same_nodes(&view.nodes).then_some(view))
+    match observe_nodes(client, &mut view).await {
+        // It has fewer nodes.
+        Err(error) if error.kind() == ErrorKind::Refused => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) => Ok(before.has_same_nodes(&view.nodes).then_some(view)),
+    }
 }
 
 /// Tells whether health checks are on for any node, and true where 4.3.0, which connects regardless, cannot be ruled out.
@@ -210,4 +214,49 @@ where
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_shown_by_its_place_and_its_state() {
+        let mut node = Node {
+            id: NodeId::MAX,
+            host: "pg1".into(),
+            port: 5433,
+            status: Some(NodeStatus::Up),
+            role: Some(NodeRole::Standby),
+            failover_disallowed: false,
+        };
+        assert_eq!((node.to_string().as_str(), node.address().as_str()), ("127 (pg1:5433)", "pg1:5433"));
+        assert_eq!(node.state(), "up standby");
+        node.role = None;
+        assert_eq!(node.state(), "up");
+        node.status = None;
+        assert_eq!(node.state(), "in an unknown state");
+        assert!(!node.is_attached() && !node.is_down() && !node.is_primary());
+    }
+
+    #[test]
+    fn health_checks_may_be_on_for_one_node_alone() {
+        let newer = ["failover_on_backend_error", "reserved_connections", "follow_primary_command"];
+        let newer = [&newer[..], &["failover_on_backend_shutdown", "unix_socket_directories"]].concat();
+        let has = |parameters: &[(&str, &str)]| {
+            let markers = newer.iter().map(|&name| (name, ""));
+            let parameters = markers.chain(parameters.iter().copied()).map(|(name, value)| Parameter {
+                name: name.into(),
+                value: value.into(),
+                ..Parameter::default()
+            });
+            has_health_checks(&PoolStatus { parameters: parameters.collect() })
+        };
+        assert!(!has(&[]));
+        assert!(!has(&[("health_check_period", "0"), ("health_check_period0", "0")]));
+        assert!(has(&[("health_check_period", "10")]));
+        assert!(has(&[("health_check_period", "0"), ("health_check_period12", "5")]));
+        assert!(!has(&[("health_check_periodical", "5"), ("health_check_timeout", "20")]));
+        assert!(has_health_checks(&PoolStatus::default()), "it may be 4.3.0");
+    }
 }

@@ -187,6 +187,8 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(reason().ends_with("has no line for host pgpool1, port 9898, user admin"));
         assert!(lookup(&dir, &endpoint, "admin").unwrap_err().to_string().ends_with("is not a plain file"));
+        let below_a_file = lookup(&path.join("pcppass"), &endpoint, "admin").unwrap_err();
+        assert!(below_a_file.to_string().ends_with("cannot be read"), "{below_a_file}");
         fs::write(&path, "pgpool1:9898:admin:secret\n").unwrap();
         let found = lookup(&path, &endpoint, "admin").unwrap();
         assert_eq!(found.expose_secret(), b"secret");

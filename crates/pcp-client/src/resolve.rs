@@ -279,6 +279,37 @@ mod tests {
         check("pg2", &["10.0.0.1", "fd00::2"], Ok(1));
         check("vip", &["10.0.0.1", "10.0.0.2"], Err("vip is ambiguous"));
         check("nowhere", &["pg1", "gone"], Err("no node nowhere"));
+        check("nowhere", &[], Err("it has no nodes at all"));
+    }
+
+    #[test]
+    fn a_directory_with_a_socket_is_no_name_to_look_up() {
+        let look_up = async |name: &str| match name.starts_with('/') {
+            true => panic!("{name} was looked up"),
+            false => names(name).await,
+        };
+        let nodes = nodes(&["/run/postgresql", "pg1"]);
+        for (name, id) in [("/run/postgresql", Some(0)), ("10.0.0.1", Some(1)), ("/run", None)] {
+            let name = name.parse().unwrap();
+            let found = tokio_test::block_on(resolve_with(&name, &nodes, look_up));
+            assert_eq!(found.ok().map(|node| node.id.get()), id, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_own_resolver_is_asked() {
+        let nodes = nodes(&["192.0.2.1", "127.0.0.1"]);
+        let found = tokio_test::block_on(resolve(&"localhost".parse().unwrap(), &nodes));
+        assert_eq!(found.map(|node| node.id.get()), Ok(1));
+    }
+
+    #[test]
+    fn names_are_shown_as_they_are_typed() {
+        for text in ["0", "127", "pg1", "pg1:5433", "::1", "[::1]:5433"] {
+            assert_eq!(text.parse::<NodeName>().unwrap().to_string(), text);
+        }
+        let with_port = |text: &str| text.parse::<NodeName>().unwrap().with_default_port(Some(5433)).to_string();
+        assert_eq!(["1", "pg1", "pg1:1", "::1"].map(with_port), ["1", "pg1:5433", "pg1:1", "[::1]:5433"]);
     }
 
     #[test]

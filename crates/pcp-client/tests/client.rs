@@ -13,8 +13,8 @@ use pcp_client::{Client, Deadline, Error, ErrorKind, Limits};
 use pcp_proto::message::{
     AttachNode, DetachNode, NodeCount, ReadHealthCheckStats, ReadNodeCount, ReadNodeInfo, ReadPoolStatus,
 };
-use pcp_proto::{Credentials, NodeId, ReplyKind, ServerMessage};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use pcp_proto::{Credentials, Frame, NodeId, ReplyKind, RequestKind, ServerMessage};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::Instant;
 use tokio_test::io::Builder;
 
@@ -184,6 +184,7 @@ async fn a_refused_login_wins_over_the_reset_behind_it() {
     let error = client.send(ReadNodeCount).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication);
     assert!(error.to_string().contains("authentication failed for user"), "{error}");
+    assert!(!error.outcome_unknown(), "it was sent, but behind a login that was refused");
     // And every later request says the same.
     assert_eq!(client.send(ReadNodeCount).await.unwrap_err().kind(), ErrorKind::Authentication);
 }
@@ -224,6 +225,160 @@ async fn a_write_error_waits_for_the_servers_last_words() {
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("broken pipe"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_login_alone_tells_whether_it_is_accepted() {
+    let stream =
+        Builder::new().write(b"M\0\0\0\x04").read(SALT).write(LOGIN).read(LOGGED_IN).write(GOODBYE).build();
+    let mut accepted = client(stream);
+    accepted.login().await.unwrap();
+    accepted.login().await.unwrap();
+    assert_eq!(accepted.asked(), []);
+    accepted.close().await;
+
+    let refusal = error_frame("FATAL", "authentication failed");
+    let stream = Builder::new().write(b"M\0\0\0\x04").read(SALT).write(LOGIN).read(&refusal).build();
+    assert_eq!(client(stream).login().await.unwrap_err().kind(), ErrorKind::Authentication);
+}
+
+#[tokio::test]
+async fn a_goodbye_is_for_those_who_listen() {
+    let asked = Builder::new()
+        .write(b"M\0\0\0\x04")
+        .read(SALT)
+        .write(&[LOGIN, COUNT].concat())
+        .read(&[LOGGED_IN, THREE_NODES].concat())
+        .write(GOODBYE)
+        .build();
+    let mut client_that_asked = client(asked);
+    assert_eq!(client_that_asked.send(ReadNodeCount).await.unwrap(), NodeCount(3));
+    assert_eq!(client_that_asked.asked(), [RequestKind::READ_NODE_COUNT]);
+    client_that_asked.close().await;
+
+    let sandbox = sandbox();
+    connect(&sandbox, 4096).close().await;
+    tokio::task::yield_now().await;
+    assert_eq!(sandbox.requests(), [], "nothing was asked");
+
+    let fatal = error_frame("FATAL", "unknown");
+    let mut ended = client(
+        Builder::new()
+            .write(b"M\0\0\0\x04")
+            .read(SALT)
+            .write(&[LOGIN, COUNT].concat())
+            .read(&[LOGGED_IN, &fatal].concat())
+            .write(b"nothing")
+            .build(),
+    );
+    assert_eq!(ended.send(ReadNodeCount).await.unwrap_err().kind(), ErrorKind::Refused);
+    // What is left in the script would end the test if the client wrote or forgot it.
+    let Err(left) = tokio::spawn(ended.close()).await else { panic!("something was written") };
+    assert!(left.into_panic().downcast::<String>().unwrap().contains("left to write"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_takes_back_what_was_not_sent_and_does_not_wait() {
+    let (sent, unsent) = COUNT.split_at(3);
+    let half_written = Builder::new()
+        .write(b"M\0\0\0\x04")
+        .read(SALT)
+        .write(LOGIN)
+        .read(LOGGED_IN)
+        .write(sent)
+        .wait(Duration::from_millis(50))
+        .write(&[unsent, GOODBYE].concat())
+        .build();
+    let mut client = client(half_written);
+    client.login().await.unwrap();
+    assert!(!poll_times(client.send((ReadNodeCount, ReadPoolStatus)), 1).await);
+    client.close().await;
+
+    let (ours, _never_read) = duplex(1);
+    let mut client = self::client(ours);
+    assert!(!poll_times(client.login(), 1).await);
+    let started = Instant::now();
+    client.close().await;
+    assert_eq!(started.elapsed(), Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn the_last_notices_are_kept() {
+    let notice = |number: usize| {
+        ServerMessage::new("NOTICE", &number.to_string(), None).encode(ReplyKind::NOTICE).to_bytes().to_vec()
+    };
+    let notices: Vec<_> = (0..66).flat_map(notice).collect();
+    let stream = Builder::new()
+        .write(b"M\0\0\0\x04")
+        .read(SALT)
+        .write(&[LOGIN, COUNT].concat())
+        .read(&[LOGGED_IN, &notices, THREE_NODES].concat())
+        .build();
+    let mut client = client(stream);
+    client.send(ReadNodeCount).await.unwrap();
+    let kept: Vec<_> = client.take_notices().iter().map(|notice| notice.message.to_string()).collect();
+    assert_eq!(kept, (2..66).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(client.take_notices(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_wait_has_its_own_bound() {
+    let ask = async |delay, limits: fn(&mut Limits)| {
+        let sandbox = sandbox();
+        sandbox.fault(Fault::Delay(Duration::from_secs(delay)));
+        let (ours, theirs) = duplex(4096);
+        sandbox.serve_stream(theirs);
+        let mut set = Limits::new(Deadline::after(10 * MINUTE));
+        limits(&mut set);
+        let mut client = Client::new(ours, Credentials::new("pcpadmin", b"secret").unwrap(), set);
+        let started = Instant::now();
+        let (first, second) = client.send((ReadNodeCount, ReadPoolStatus)).await;
+        let both = first.and_then(|_| second.map(|_| ()));
+        (both.map_err(|error| error.to_string()), started.elapsed().as_secs())
+    };
+    // Salt and login share a bound, and each reply behind them has one of its own.
+    assert_eq!(ask(2, |_| {}).await, (Ok(()), 8));
+    let late = |what| Err(format!("Pgpool did not answer {what} in time"));
+    assert_eq!(ask(3, |_| {}).await, (late("the login"), 5));
+    assert_eq!(ask(3, |limits| limits.login = MINUTE).await, (Ok(()), 12));
+    assert_eq!(ask(7, |limits| limits.login = MINUTE).await, (late("its request"), 19));
+    // A change has more time.
+    let held_back = sandbox();
+    held_back.fault(Fault::Delay(Duration::from_secs(2)));
+    let started = Instant::now();
+    connect(&held_back, 4096).finish(AttachNode { node: id(1) }).await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 6);
+}
+
+#[tokio::test]
+async fn a_reply_is_kept_up_to_64_mebibytes() {
+    const MEBIBYTE: usize = 1 << 20;
+    let frame = |text: &[u8], length| {
+        let mut body = text.to_vec();
+        body.resize(length - 5, 0);
+        Frame::new(ReplyKind::POOL_STATUS, body).to_bytes()
+    };
+    // What it costs to keep a frame counts as well.
+    let most = MEBIBYTE - 64 * size_of::<Frame<ReplyKind>>();
+    for (end, reason) in [(most, "cannot be read"), (most + 1, "larger than 64 MiB")] {
+        let (ours, mut theirs) = duplex(MEBIBYTE);
+        let server = tokio::spawn(async move {
+            theirs.read_exact(&mut [0; 5]).await?;
+            theirs.write_all(SALT).await?;
+            theirs.read_exact(&mut vec![0; LOGIN.len() + 6]).await?;
+            theirs.write_all(LOGGED_IN).await?;
+            let row = frame(b"ProcessConfig\0", MEBIBYTE);
+            for _ in 0..63 {
+                theirs.write_all(&row).await?;
+            }
+            theirs.write_all(&frame(b"CommandComplete\0", end)).await?;
+            theirs.read_to_end(&mut Vec::new()).await
+        });
+        let error = client(ours).send(ReadPoolStatus).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().contains(reason), "{error}");
+        drop(server);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,37 +2,30 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may fail so")]
 
+mod support;
+
+use std::cell::RefCell;
 use std::time::Duration;
 
-use pcp_client::sandbox::{Age, FailoverFlag, Fault, Sandbox, World};
+use pcp_client::sandbox::{Age, FailoverFlag, Fault, World};
 use pcp_client::{Change, Connect, Deadline, Error, Failure, NodeName, Options, Report, Want, converge};
-use pcp_proto::{Credentials, NodeId, RequestKind};
+use pcp_proto::{Credentials, RequestKind};
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
+
+use support::{Pgpool, credentials, id, world};
 
 const SETTLE: Duration = Duration::from_millis(1500);
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn world(age: Age) -> World {
-    World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
-}
-
-/// A sandbox behind pipes, so that no clock but the paused one matters.
-struct Pgpool(Sandbox);
-
 impl Pgpool {
-    fn new(world: World) -> Self {
-        Self(Sandbox::unbound(world))
-    }
-
     async fn converge(&self, node: &str, want: Want) -> Report {
         self.converge_within(node, want, LIMIT).await
     }
 
     async fn converge_within(&self, node: &str, want: Want, limit: Duration) -> Report {
-        let credentials = Credentials::new("pcpadmin", b"secret").unwrap();
         let options = Options { deadline: Deadline::after(limit), settle: SETTLE };
-        converge(self, &credentials, &node.parse::<NodeName>().unwrap(), want, options).await
+        converge(self, &credentials(), &node.parse::<NodeName>().unwrap(), want, options).await
     }
 
     /// Returns the view; a node that waits for its first session is up.
@@ -52,26 +45,12 @@ impl Pgpool {
     }
 }
 
-impl Connect for Pgpool {
-    type Stream = DuplexStream;
-
-    async fn connect(&self, _: Deadline) -> Result<DuplexStream, Error> {
-        let (ours, theirs) = duplex(4096);
-        self.0.serve_stream(theirs);
-        Ok(ours)
-    }
-}
-
 fn attach(node: usize) -> Change {
     Change::Attach(id(node))
 }
 
 fn detach(node: usize) -> Change {
     Change::Detach(id(node))
-}
-
-fn id(node: usize) -> NodeId {
-    node.try_into().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,6 +270,48 @@ async fn what_pgpool_forbids_is_refused_before_it_is_asked() {
     let Err(Failure::Refused { reason, .. }) = &report.result else { panic!("{report:?}") };
     assert!(reason.contains("backend_flag1"), "{reason}");
     assert_eq!(pgpool.sent(RequestKind::DETACH_NODE), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_pgpool_refuses_is_asked_three_times_and_its_words_are_kept() {
+    let pgpool = Pgpool::new(world(Age::V4_7));
+    pgpool.0.fault(Fault::Delay(Duration::from_millis(100)));
+    // Salt, login and settings are there by then: the run believes that it may detach.
+    let forbid = async {
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        pgpool.0.with(|world| world.node_mut(2).unwrap().flag = FailoverFlag::DisallowToFailover);
+    };
+    let (report, ()) = tokio::join!(pgpool.converge("2", Want::Detached), forbid);
+    let Err(Failure::Refused { reason, source: Some(source) }) = &report.result else { panic!("{report:?}") };
+    assert_eq!(reason, "Pgpool refused: detach 2");
+    assert!(source.to_string().contains("failover is disallowed"), "{source}");
+    assert_eq!((report.changes, pgpool.sent(RequestKind::DETACH_NODE)), (vec![], 3));
+}
+
+/// Remembers when connections were made.
+struct Timed(Pgpool, RefCell<Vec<Instant>>);
+
+impl Connect for Timed {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, deadline: Deadline) -> Result<DuplexStream, Error> {
+        self.1.borrow_mut().push(Instant::now());
+        self.0.connect(deadline).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_become_rarer_until_something_was_changed() {
+    // The change is sent at the fourth look and carried out half a second later.
+    let world = world(Age::V4_7).configure(|settings| settings.operation_delay = Duration::from_millis(500));
+    let pgpool = Timed(Pgpool::new(world), RefCell::default());
+    (0..3).for_each(|_| pgpool.0.0.fault(Fault::CloseBeforeSalt));
+    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
+    let report = converge(&pgpool, &credentials(), &"2".parse().unwrap(), Want::Detached, options).await;
+    report.result.unwrap();
+    let times = pgpool.1.into_inner();
+    let pauses: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+    assert_eq!(pauses, [2, 5, 10, 2, 5, 10, 20, 50, 100, 250, 250]);
 }
 
 #[tokio::test(start_paused = true)]

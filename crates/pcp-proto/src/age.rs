@@ -189,11 +189,20 @@ mod tests {
     fn the_age_is_a_range() {
         assert_eq!(age_of(&["port"]).to_string(), "3.5 or later, before 4.0");
         assert_eq!(marked(MARKERS.len()).to_string(), "4.7 or later");
+        for (known, shown, has_stats, dials, may_freeze) in [
+            (2, "4.1 or later, before 4.2", false, false, true),
+            (3, "4.2 or later, before 4.3", true, false, true),
+            (4, "4.3 or later, before 4.4", true, true, true),
+            (5, "4.4 or later, before 4.5", true, true, true),
+            (6, "4.5 or later, before 4.6", true, true, false),
+        ] {
+            let age = marked(known);
+            assert_eq!(age.to_string(), shown);
+            assert_eq!(age.has_health_check_stats(), has_stats, "{shown}");
+            assert_eq!(age.node_info_dials_backends(), dials, "{shown}");
+            assert_eq!(age.may_freeze_on_open_connections(), may_freeze, "{shown}");
+        }
         let age = marked(4);
-        assert_eq!(age.to_string(), "4.3 or later, before 4.4");
-        assert!(age.has_health_check_stats() && age.node_info_dials_backends());
-        assert!(age.may_freeze_on_open_connections() && !marked(6).may_freeze_on_open_connections());
-        assert!(!marked(2).has_health_check_stats());
         assert!(age.is_before(Release::new(4, 4)) && age.is_before(Release::new(4, 6)));
         assert!(!age.is_before(Release::new(4, 3)) && !ServerAge::UNKNOWN.is_before(Release::new(9, 9)));
     }

@@ -105,7 +105,7 @@ impl Credentials {
 
     /// Makes the frame that logs in with `salt`.
     pub fn login(&self, salt: Salt) -> Frame<RequestKind> {
-        let mut body = BytesMut::with_capacity(self.user.len() + 34);
+        let mut body = BytesMut::new();
         body.put_slice(self.user.as_bytes());
         body.put_u8(0);
         body.put_slice(&self.digest(salt).0);
@@ -170,12 +170,18 @@ mod tests {
     #[test]
     fn the_digest_equals_the_c_tools() {
         let credentials = Credentials::new("pcpadmin", b"secret").unwrap();
+        assert_eq!(credentials.user(), "pcpadmin");
         let salt = Salt([0xca, 0xdb, 0x96, 0x65]);
+        assert_eq!(Salt::decode(&salt.encode()), Ok(salt));
         let login = credentials.login(salt);
         assert_eq!(login.to_bytes(), &b"R\0\0\0\x2epcpadmin\x0065ab461d42d971ce8e887f9ad7891f66\0"[..]);
         assert_eq!(credentials.verify(&login, salt), Ok(true));
         assert_eq!(credentials.verify(&login, Salt([0; 4])), Ok(false));
         assert_eq!(Credentials::new("pcpadmin", b"Secret").unwrap().verify(&login, salt), Ok(false));
+        let same_digest = Frame::new(RequestKind::LOGIN, [b"x", &login.body[..]].concat());
+        assert_eq!(credentials.verify(&same_digest, salt), Ok(false), "another user");
+        assert!(credentials.verify(&Frame::new(RequestKind::READ_SALT, login.body), salt).is_err());
+        assert!(Salt::decode(&Frame::new(ReplyKind::LOGIN, salt.0.to_vec())).is_err());
     }
 
     #[test]

@@ -132,6 +132,7 @@ mod tests {
         ];
         for frame in &frames {
             frame.encode(&mut bytes);
+            assert_eq!(frame.encoded_len(), frame.to_bytes().len());
         }
         for split in 0..=bytes.len() {
             let mut decoder = FrameDecoder::new();
@@ -150,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn room_is_made_for_the_rest_of_a_frame() {
+        let mut buffer = BytesMut::from(&b"i\0\0\x04\x04begun"[..]);
+        assert_eq!(FrameDecoder::<ReplyKind>::new().decode(&mut buffer), Ok(None));
+        assert_eq!(buffer.capacity(), HEADER + 1024);
+    }
+
+    #[test]
     fn a_length_is_refused_before_anything_is_reserved() {
         let mut decoder = FrameDecoder::<ReplyKind>::with_max_length(100);
         let mut buffer = BytesMut::from(&b"i\xff\xff\xff\xff"[..]);
@@ -159,6 +167,11 @@ mod tests {
             Err(FrameError::TooLong { kind: b'i', length: 0xffff_ffff, max: 100 })
         );
         assert_eq!(buffer.capacity(), before);
+
+        let mut buffer = BytesMut::from(&b"i\0\0\0\x65"[..]);
+        assert!(decoder.decode(&mut buffer).is_err(), "101 bytes");
+        let mut buffer = BytesMut::from(&b"i\0\0\0\x64"[..]);
+        assert_eq!(decoder.decode(&mut buffer), Ok(None), "100 bytes");
 
         let mut buffer = BytesMut::from(&b"i\0\0\0\x03"[..]);
         assert_eq!(decoder.decode(&mut buffer), Err(FrameError::TooShort { kind: b'i', length: 3 }));

@@ -234,6 +234,75 @@ mod tests {
     }
 
     #[test]
+    fn only_longer_fields_are_cut() {
+        let body = |length| message("x".repeat(length)).encode(ReplyKind::ERROR).body;
+        assert_eq!(body(MAX_FIELD - 1).len() + 1, body(MAX_FIELD).len());
+        // From there on there is the stray byte, and no more.
+        assert_eq!(body(MAX_FIELD).len() + 1, body(MAX_FIELD + 1).len());
+        assert_eq!(body(MAX_FIELD + 1), body(2 * MAX_FIELD));
+    }
+
+    #[test]
+    fn fields_read_well_in_their_order_only() {
+        let field = |length: usize| [b"M", &b"x".repeat(length)[..], b"\0"].concat();
+        let cut = [&field(MAX_FIELD)[..], b"\x81Dx\0\0"].concat();
+        let short = [&field(MAX_FIELD - 1)[..], b"\x81Dx\0\0"].concat();
+        for (letter, rest, well) in [
+            (b'S', &b"\0"[..], true),
+            (b'S', b"Mx\0\0", true),
+            (b'S', b"Mx\0Dy\0L\0\0", true),
+            (b'Z', b"Mx\0\0", true),
+            (b'S', &cut, true),
+            (b'S', &short, false),
+            (b'M', b"Mx\0\0", false),
+            (b'M', b"Sx\0\0", false),
+            (b'S', b"Zx\0\0", false),
+            (b'S', b"Dy\0Mx\0\0", false),
+            (b'S', b"Mx\0", false),
+            (b'S', b"Mx", false),
+            (b'S', b"", false),
+        ] {
+            assert_eq!(reads_well(rest, letter), well, "{}", rest.escape_ascii());
+        }
+        for (rest, stray) in [
+            (&b""[..], false),
+            (b"\0", false),
+            (b"Dx\0\0", false),
+            (b"\x81\0", true),
+            (b"\0\0", true),
+            (b"\x81Dx\0\0", true),
+            // It may be either; the stray byte is the likelier.
+            (b"DDx\0\0", true),
+            (b"unreadable either way", true),
+        ] {
+            assert_eq!(stray_byte_follows(rest, b'M'), stray, "{}", rest.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn severities_are_told_apart() {
+        for (word, level, is_fatal) in [
+            ("DEBUG1", Severity::Notice, false),
+            ("WARNING", Severity::Warning, false),
+            ("ERROR", Severity::Error, false),
+            ("FATAL", Severity::Fatal, true),
+            ("PANIC", Severity::Panic, true),
+        ] {
+            let message = ServerMessage::new(word, "", None);
+            assert_eq!((message.level(), message.is_fatal()), (level, is_fatal), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_shown_with_all_that_helps() {
+        let mut message = ServerMessage::new("ERROR", "no", None);
+        assert_eq!(message.to_string(), "ERROR: no");
+        message.detail = Some("because".into());
+        message.hint = Some("do".into());
+        assert_eq!(message.to_string(), "ERROR: no (because) (hint: do)");
+    }
+
+    #[test]
     fn odd_bodies_lose_as_little_as_possible() {
         let decode = |body: &'static [u8]| ServerMessage::decode(&Bytes::from_static(body));
         assert_eq!(decode(b"Zunknown\0Mtext\0").unwrap().message, "text");

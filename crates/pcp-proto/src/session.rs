@@ -378,12 +378,24 @@ mod tests {
         take(&mut session);
         let first = ask(&mut session, ReadNodeCount);
         let second = ask(&mut session, ReadNodeCount);
+        assert!(first != second && !session.was_sent(first), "its first byte is the next one");
         session.advance_output(1);
         assert!(session.was_sent(first) && !session.was_sent(second));
         session.withdraw_unsent();
         assert_eq!(session.pending(), 1);
         assert_eq!(take(&mut session), b"\0\0\0\x05\0");
         assert!(matches!(feed(&mut session, THREE_NODES)[..], [Event::Reply { ticket, .. }] if ticket == first));
+    }
+
+    #[test]
+    fn a_reply_to_another_request_ends_the_session() {
+        let mut session = session();
+        ask(&mut session, DetachNode { node: "2".parse().unwrap() });
+        assert_eq!(feed(&mut session, &[SALT, LOGGED_IN].concat()), [Event::LoggedIn]);
+        session.input().extend_from_slice(THREE_NODES);
+        let error = session.poll().unwrap_err();
+        let expected = "the server sent a frame of type 'l' where the answer to another request belongs";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]
@@ -397,6 +409,7 @@ mod tests {
         assert!(unexpected(&[LOGGED_IN]));
         assert!(unexpected(&[SALT, SALT]));
         assert!(unexpected(&[SALT, LOGGED_IN, THREE_NODES]));
+        assert!(unexpected(&[SALT, THREE_NODES]));
         assert!(matches!(poll(b"m\0\0\0\x06ab"), Some(SessionError::Decode(_))));
         assert!(matches!(poll(b"HTTP/1.1 400 Bad Request"), Some(SessionError::Frame(_))));
     }

@@ -104,3 +104,67 @@ impl fmt::Display for Change {
         write!(f, "{verb} {}", self.node())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::view;
+    use super::*;
+
+    fn id(id: usize) -> NodeId {
+        id.try_into().unwrap()
+    }
+
+    /// What node 1 is, for the four wants in their order.
+    #[test]
+    fn a_goal_is_met_by_status_and_role_together() {
+        let wants = [Want::Attached, Want::Standby, Want::Primary, Want::Detached];
+        for (nodes, met) in [
+            ("up primary, up standby", [true, true, false, false]),
+            ("up primary, waiting standby", [true, true, false, false]),
+            ("up standby, up primary", [true, false, true, false]),
+            ("down standby, up primary", [true, false, true, false]),
+            ("up primary, down standby", [false, false, false, true]),
+            ("up standby, down primary", [false, false, false, true]),
+            // Pgpool searches for a primary, or found none.
+            ("down primary, up standby", [false, false, false, false]),
+            ("up standby, up standby", [false, false, false, false]),
+            ("up primary, unused standby", [false, false, false, false]),
+            // It tells no roles, or has none of these.
+            ("up, up", [true, true, true, false]),
+            ("up, down", [false, false, false, true]),
+            ("up main, up replica", [true, true, true, false]),
+            ("up primary", [false, false, false, false]),
+        ] {
+            let view = view(nodes);
+            assert_eq!(wants.map(|want| Goal { node: id(1), want }.is_met(&view)), met, "{nodes}");
+        }
+    }
+
+    #[test]
+    fn a_change_shows_in_the_state_of_its_node() {
+        let changes = [Change::Attach, Change::Detach, Change::Promote].map(|change| change(id(1)));
+        for (nodes, visible) in [
+            ("up standby, up primary", [true, false, true]),
+            ("up primary, waiting standby", [true, false, false]),
+            ("up standby, down primary", [false, true, false]),
+            ("up primary, unused standby", [false, false, false]),
+            ("up primary", [false, false, false]),
+        ] {
+            let view = view(nodes);
+            assert_eq!(changes.map(|change| change.is_visible(&view)), visible, "{nodes}");
+        }
+    }
+
+    #[test]
+    fn wants_and_changes_have_names() {
+        let wants = [Want::Attached, Want::Standby, Want::Primary, Want::Detached].map(|want| want.to_string());
+        assert_eq!(wants, ["attached", "attached as a standby", "attached as the primary", "detached"]);
+        for (change, name, kind) in [
+            (Change::Attach(id(1)), "attach 1", RequestKind::ATTACH_NODE),
+            (Change::Detach(id(2)), "detach 2", RequestKind::DETACH_NODE),
+            (Change::Promote(id(3)), "promote 3", RequestKind::PROMOTE_NODE),
+        ] {
+            assert_eq!((change.to_string().as_str(), change.request_kind()), (name, kind));
+        }
+    }
+}

@@ -61,7 +61,7 @@ pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
     if let Some(change) = plan.change_under_way() {
         return wait(format!("Pgpool to carry out: {change}"));
     }
-    if memory.took_back() {
+    if memory.took_back() && node.is_down() {
         return refuse(format!(
             "with node {node} attached, Pgpool took a node for the primary that nobody named, so it was detached again"
         ));
@@ -74,7 +74,7 @@ pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
     }
     match goal.want {
         Want::Detached => plan.detach(node),
-        Want::Attached | Want::Standby | Want::Primary if node.is_down() => plan.attach(),
+        Want::Attached | Want::Standby | Want::Primary if !node.is_attached() => plan.attach(),
         Want::Attached => plan.find_primary(),
         Want::Standby => plan.await_other_primary(),
         Want::Primary => plan.become_primary(),
@@ -217,7 +217,7 @@ pub(super) fn others_down(view: &View, node: NodeId) -> Vec<&Node> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use pcp_proto::ServerAge;
     use pcp_proto::message::{NodeRole, NodeStatus, PoolStatus};
 
@@ -225,7 +225,7 @@ mod tests {
     use crate::observe::Server;
 
     /// A cluster as words: `up primary, up standby, down standby`.
-    fn view(nodes: &str) -> View {
+    pub(in crate::converge) fn view(nodes: &str) -> View {
         let nodes = nodes.split(", ").enumerate().map(|(id, state)| {
             let (status, role) = state.split_once(' ').unwrap_or((state, ""));
             Node {
@@ -349,6 +349,20 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_search_is_told_how_long_it_lasts() {
+        for (timeout, text) in [
+            (Some(Duration::from_secs(300)), "it searches for up to 300 s (search_primary_node_timeout)"),
+            (Some(Duration::ZERO), "it searches without end (search_primary_node_timeout = 0)"),
+            (None, "it searches until it finds one"),
+        ] {
+            let mut view = view(SEARCHING);
+            view.server.search_primary_node_timeout = timeout;
+            let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
+            assert_waits_for(&plan(&goal(1, Want::Primary), &Memory::default(), &view, time), text);
+        }
+    }
+
+    #[test]
     fn the_ladder_to_a_primary() {
         let primary = goal(1, Want::Primary);
         assert_eq!(next(primary, &[Ok("up primary, down standby, up standby")], 60), Step::Act(attach(1)));
@@ -361,6 +375,34 @@ mod tests {
         // It is cycled once.
         let cycled = [&long[..], &[Err(detach(1)), Err(attach(1))], &[Ok(NO_PRIMARY); 9]].concat();
         assert_waits_for(&next(primary, &cycled, 60), "Pgpool found none");
+    }
+
+    #[test]
+    fn a_node_is_cycled_as_soon_as_no_search_can_run_any_more() {
+        let (secs, millis) = (Duration::from_secs, Duration::from_millis);
+        for (timeout, change, first) in [
+            // Somebody else's attach may be under way.
+            (Some(secs(3)), None, millis(1500)),
+            // The search that our own change began, and as much again.
+            (Some(secs(3)), Some(attach(1)), millis(4500)),
+            (Some(secs(60)), Some(attach(1)), millis(11_500)),
+            (Some(Duration::ZERO), Some(attach(1)), millis(11_500)),
+            (None, Some(attach(1)), millis(11_500)),
+        ] {
+            let mut view = view(NO_PRIMARY);
+            view.server.search_primary_node_timeout = timeout;
+            let goal = goal(1, Want::Attached);
+            let mut memory = Memory::default();
+            change.into_iter().for_each(|change| memory.record(change, Duration::ZERO));
+            memory.observe(&goal, &view, Duration::ZERO);
+            let at = |elapsed| {
+                plan(&goal, &memory, &view, Time { elapsed, remaining: secs(60), settle: Duration::ZERO })
+            };
+            assert_waits_for(&at(first - millis(1)), "find the primary");
+            for elapsed in [first, first + secs(1)] {
+                assert_eq!(at(elapsed), Step::Act(detach(1)), "{timeout:?} {change:?} {elapsed:?}");
+            }
+        }
     }
 
     #[test]
@@ -404,6 +446,34 @@ mod tests {
         let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
         let step = plan(&goal, &memory, &view(DETACHED), time);
         assert!(matches!(&step, Step::Refuse { reason } if reason.contains("nobody named")), "{step:?}");
+    }
+
+    #[test]
+    fn a_detach_that_takes_back_is_sent_again_when_it_was_lost() {
+        const WRONG: &str = "up standby, up standby, up primary";
+        let goal = goal(2, Want::Standby);
+        let mut memory = Memory::default();
+        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
+        memory.record(attach(2), Duration::ZERO);
+        memory.observe(&goal, &view(WRONG), Duration::ZERO);
+        memory.record_taken_back(goal.node, Duration::ZERO);
+        let step = |nodes, elapsed| {
+            let time =
+                Time { elapsed: Duration::from_secs(elapsed), remaining: Duration::MAX, settle: Duration::ZERO };
+            plan(&goal, &memory, &view(nodes), time)
+        };
+        assert_waits_for(&step(WRONG, 4), "carry out: detach 2");
+        assert_eq!(step(WRONG, 5), Step::TakeBack, "nobody says that it was detached while it is up");
+    }
+
+    #[test]
+    fn a_node_that_is_neither_up_nor_down_is_attached_and_costs_no_other_node_its_role() {
+        for state in ["unused standby", "77 standby", "odd standby"] {
+            for want in [Want::Primary, Want::Attached, Want::Standby] {
+                let nodes = format!("up primary, up standby, {state}");
+                assert_eq!(next(goal(2, want), &[Ok(&nodes)], 60), Step::Act(attach(2)), "{want:?} {state}");
+            }
+        }
     }
 
     #[test]

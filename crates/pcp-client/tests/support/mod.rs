@@ -1,0 +1,39 @@
+//! A sandbox behind pipes.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
+use pcp_client::sandbox::{Age, Sandbox, World};
+use pcp_client::{Connect, Deadline, Error};
+use pcp_proto::{Credentials, NodeId};
+use tokio::io::{DuplexStream, duplex};
+
+pub(crate) fn world(age: Age) -> World {
+    World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
+}
+
+pub(crate) fn id(node: usize) -> NodeId {
+    node.try_into().unwrap()
+}
+
+pub(crate) fn credentials() -> Credentials {
+    Credentials::new("pcpadmin", b"secret").unwrap()
+}
+
+/// A sandbox behind pipes, so that no clock but the paused one matters.
+pub(crate) struct Pgpool(pub(crate) Sandbox);
+
+impl Pgpool {
+    pub(crate) fn new(world: World) -> Self {
+        Self(Sandbox::unbound(world))
+    }
+}
+
+impl Connect for Pgpool {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: Deadline) -> Result<DuplexStream, Error> {
+        let (ours, theirs) = duplex(4096);
+        self.0.serve_stream(theirs);
+        Ok(ours)
+    }
+}
