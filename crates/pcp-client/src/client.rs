@@ -205,8 +205,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                         return Err(error);
                     }
                 }
-                // Behind the login a request is open as long as this loop runs, and a refusal answers it.
-                Event::Refused { ticket: None, message } => return Err(Error::login_refused(message)),
+                Event::Refused { ticket: None, message } if !self.session.is_logged_in() => {
+                    return Err(Error::login_refused(message));
+                }
+                // Before the request was written: Pgpool gives up the connection.
+                Event::Refused { ticket: None, message } => return Err(Error::refused(message)),
                 Event::Notice(notice) => self.keep(notice),
             }
             heard = Instant::now();

@@ -4,13 +4,13 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, FailoverFlag, Fault, World};
 use pcp_client::{Change, Connect, Deadline, Error, Failure, NodeName, Options, Report, Want, converge};
-use pcp_proto::{Credentials, RequestKind};
-use tokio::io::{DuplexStream, duplex};
+use pcp_proto::{Credentials, ReplyKind, RequestKind, ServerMessage};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 
 use support::{Pgpool, credentials, id, world};
@@ -227,6 +227,28 @@ async fn a_pgpool_that_closes_every_connection_is_given_up_after_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_change_only_the_deadline_ends_the_tries() {
+    let pgpool = Pgpool::new(world(Age::V4_7));
+    pgpool.0.fault(Fault::Nothing);
+    (0..60).for_each(|_| pgpool.0.fault(Fault::CloseBeforeSalt));
+    let report = pgpool.converge("2", Want::Detached).await;
+    report.result.unwrap();
+    assert!(report.elapsed > Duration::from_secs(12), "{:?}", report.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pgpool_that_refuses_to_tell_its_state_is_not_asked_twice() {
+    let pgpool = Pgpool::new(world(Age::V4_7));
+    let refusal = ServerMessage::new("ERROR", "not now", None).encode(ReplyKind::ERROR).to_bytes();
+    pgpool.0.fault(Fault::Garbage(refusal));
+    let report = pgpool.converge("2", Want::Detached).await;
+    let Err(Failure::Refused { reason, source: Some(source) }) = &report.result else { panic!("{report:?}") };
+    assert_eq!(reason, "Pgpool does not tell its state");
+    assert!(source.to_string().contains("not now"), "{source}");
+    assert_eq!(pgpool.0.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_ends_by_the_deadline() {
     let silent = |pgpool: &Pgpool| (0..100).for_each(|_| pgpool.0.fault(Fault::NeverSalt));
     let started = Instant::now();
@@ -322,6 +344,39 @@ async fn a_wrong_password_is_not_tried_twice() {
     let report = converge(&pgpool, &wrong, &"2".parse().unwrap(), Want::Detached, options).await;
     assert!(matches!(report.result, Err(Failure::Authentication(_))), "{report:?}");
     assert_eq!(pgpool.0.connections(), 1);
+}
+
+/// A Pgpool that refuses every login, and whose refusal is lost where requests came with the login: what it left unread
+/// resets the connection.
+struct CutsOff(Cell<usize>);
+
+impl Connect for CutsOff {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: Deadline) -> Result<DuplexStream, Error> {
+        const LOGIN: usize = 47;
+        self.0.set(self.0.get() + 1);
+        let (ours, mut theirs) = duplex(4096);
+        tokio::spawn(async move {
+            theirs.read_exact(&mut [0; 5]).await?;
+            theirs.write_all(b"m\0\0\0\x08salt").await?;
+            if theirs.read(&mut [0; 4096]).await? == LOGIN {
+                let refusal = ServerMessage::new("FATAL", "authentication failed", None);
+                theirs.write_all(&refusal.encode(ReplyKind::ERROR).to_bytes()).await?;
+            }
+            std::io::Result::Ok(())
+        });
+        Ok(ours)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_login_is_told_where_requests_behind_it_cut_off_the_answer() {
+    let pgpool = CutsOff(Cell::new(0));
+    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
+    let report = converge(&pgpool, &credentials(), &"2".parse().unwrap(), Want::Detached, options).await;
+    assert!(matches!(report.result, Err(Failure::Authentication(_))), "{report:?}");
+    assert_eq!(pgpool.0.get(), 2);
 }
 
 #[tokio::test(start_paused = true)]
