@@ -189,6 +189,22 @@ async fn a_refused_login_wins_over_the_reset_behind_it() {
     assert_eq!(client.send(ReadNodeCount).await.unwrap_err().kind(), ErrorKind::Authentication);
 }
 
+#[tokio::test]
+async fn a_server_that_gives_up_between_two_requests_has_not_refused_the_login() {
+    let last_words = error_frame("FATAL", "going down");
+    let stream = Builder::new()
+        .write(b"M\0\0\0\x04")
+        .read(SALT)
+        .write(LOGIN)
+        .read(&[LOGGED_IN, &last_words].concat())
+        .build();
+    let mut client = client(stream);
+    client.login().await.unwrap();
+    let error = client.send(ReadNodeCount).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::NotExecuted, false));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("going down"), "{error:?}");
+}
+
 /// A server that has closed its reading side, and whose last words can still be read.
 struct Deaf<'a>(&'a [u8]);
 
