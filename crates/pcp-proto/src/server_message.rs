@@ -90,7 +90,6 @@ impl ServerMessage {
     pub fn decode(body: &Bytes) -> Result<Self, DecodeError> {
         let mut message = Self::default();
         let mut rest = body.clone();
-        let mut fields = 0;
         while rest.first().is_some_and(|&letter| letter != 0) {
             let mut cursor = Fields::new(&rest);
             let [letter] = cursor.array("letter")?;
@@ -101,9 +100,8 @@ impl ServerMessage {
                 let _stray = rest.split_to(1);
             }
             message.set(letter, text);
-            fields += 1;
         }
-        if fields == 0 {
+        if rest.len() == body.len() {
             return Err(DecodeError::MissingField { field: "severity" });
         }
         Ok(message)

@@ -368,6 +368,8 @@ pub(super) mod tests {
         assert_eq!(next(primary, &[Ok("up primary, down standby, up standby")], 60), Step::Act(attach(1)));
         assert_eq!(next(primary, &[Ok(HEALTHY)], 60), Step::Act(detach(0)));
         assert_waits_for(&next(primary, &[Ok(NO_PRIMARY)], 60), "find the primary");
+        let just_lost = [Ok(HEALTHY), Ok(HEALTHY), Ok(HEALTHY), Ok(NO_PRIMARY)];
+        assert_waits_for(&next(primary, &just_lost, 60), "find the primary");
         let long = [Ok(NO_PRIMARY); 3];
         assert_eq!(next(primary, &long, 60), Step::Act(detach(1)), "cycle it");
         let down = "down standby, down standby, up standby";
