@@ -48,7 +48,7 @@ mod resolve;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 
-pub use client::{Client, Limits};
+pub use client::{Client, Limits, Rows};
 pub use connect::{Connect, Connector, Stream};
 pub use converge::{Change, Failure, Goal, Memory, Options, Report, Step, Time, Want, converge, plan};
 pub use deadline::Deadline;

@@ -157,6 +157,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut view = before.clone();
+    client.assume_server_age(before.server.age);
     observe_nodes(client, &mut view).await?;
     Ok(before.has_same_nodes(&view.nodes).then_some(view))
 }

@@ -1,22 +1,26 @@
 //! One connection.
 
-use std::collections::BTreeMap;
+mod replies;
+mod rows;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pcp_proto::message::{Batch, QueryBatch, ReadNodeCount};
-use pcp_proto::{Credentials, Event, Frame, ReplyKind, RequestKind, ServerMessage, Session, Ticket};
+use pcp_proto::message::{self, Batch, Outgoing, PoolStatus, Query, QueryBatch, ReadNodeCount, Reply as _};
+use pcp_proto::{
+    Credentials, Event, Frame, ReplyKind, RequestKind, ServerAge, ServerMessage, Session, Ticket, TooOld,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, trace};
 
+use self::replies::Replies;
+pub use self::rows::Rows;
 use crate::{Deadline, Error, ErrorKind};
 
-/// The most bytes of one reply that are kept.
-const MAX_REPLY_BYTES: usize = 64 << 20;
 /// The most notices that are kept.
 const MAX_NOTICES: usize = 64;
 
@@ -54,9 +58,16 @@ impl Limits {
 /// for **all** connections to close: until then it accepts no login and carries out no further change. That is why
 /// [`finish`](Self::finish), the only way to send a change, takes the client with it.
 ///
+/// # Servers of any age
+///
+/// A Pgpool drops the connection at a request that it is too old to know. A client that knows the
+/// [age](Self::server_age) of its server does not send them: they fail with [`ErrorKind::Unsupported`], which names the release
+/// that is needed, and the connection goes on. It knows the age once it has read a pool status, or when it was
+/// [told](Self::assume_server_age). A client that does not know sends everything.
+///
 /// # Cancel safety
 ///
-/// A future of [`send`](Self::send) may be dropped at any point. Requests of which no byte was written are taken back, and the
+/// A future of [`send`](Self::send), and of [`Rows::next`], may be dropped at any point. Requests of which no byte was written are taken back, and the
 /// replies to the others are read and thrown away before the next request's reply: no reply is ever taken for another one's.
 ///
 /// # Example
@@ -92,6 +103,13 @@ pub struct Client<S> {
     write_error: Option<io::Error>,
     notices: Vec<ServerMessage>,
     asked: Vec<RequestKind>,
+    age: Option<ServerAge>,
+}
+
+/// What came for a request.
+enum Arrived {
+    Frame { ticket: Ticket, frame: Frame<ReplyKind>, last: bool },
+    Refused { ticket: Ticket, error: Error, fatal: bool },
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -106,17 +124,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             write_error: None,
             notices: Vec::new(),
             asked: Vec::new(),
+            age: None,
         }
     }
 
     /// Asks queries in one write and returns their answers. Cancel safe.
     ///
+    /// Every reply is held as a whole, up to 64 MiB of it; see [`rows`](Self::rows) for large ones.
+    ///
     /// # Errors
     ///
-    /// Each request has its own: a refusal of one leaves the others as they are. The end of the connection is the error of
-    /// every request without an answer, and of all that come later.
+    /// Each request has its own: a refusal of one, by the server or for its [age](Self::server_age), leaves the others as they
+    /// are. The end of the connection is the error of every request without an answer, and of all that come later.
     pub async fn send<B: QueryBatch>(&mut self, batch: B) -> B::Output<Error> {
         self.run(&batch, self.limits.query, false).await
+    }
+
+    /// Asks one query and reads its reply row by row, so that it is never held as a whole. Cancel safe.
+    ///
+    /// Nothing is sent before the first [`next`](Rows::next). Dropping the rows half-way is cheap: what is left of the reply is
+    /// thrown away as it comes, before the next request's reply. The age of the server is not read off a pool status that is
+    /// read so.
+    pub fn rows<R>(&mut self, query: R) -> Rows<'_, S, R::Reply>
+    where
+        R: Query,
+        R::Reply: message::Rows,
+    {
+        Rows::new(self, query)
     }
 
     /// Sends a batch and the goodbye in one write, and closes the connection after the last reply.
@@ -128,7 +162,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ///
     /// As [`send`](Self::send). Where [`Error::outcome_unknown`] is true, read the state before anything is repeated.
     pub async fn finish<B: Batch>(mut self, batch: B) -> B::Output<Error> {
-        self.run(&batch, self.limits.change, true).await
+        let output = self.run(&batch, self.limits.change, true).await;
+        // Only where nothing was asked is the goodbye still there.
+        self.flush().await;
+        output
     }
 
     /// Logs in and asks nothing. Cancel safe.
@@ -149,10 +186,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         if self.ended.is_none() && self.started.is_some() {
             self.session.withdraw_unsent();
             self.session.goodbye();
+            self.flush().await;
+        }
+    }
+
+    /// Writes what is left to say at the end. Whether anybody hears it does not matter.
+    async fn flush(&mut self) {
+        if !self.session.output().is_empty() {
             let until = self.limits.deadline.cut(Duration::from_millis(100));
-            // Whether anybody hears it does not matter.
             let _heard = timeout_at(until, poll_fn(|cx| self.poll_write_output(cx))).await;
         }
+    }
+
+    /// Returns what is known of the server's age: what its last pool status told, or what was assumed. `None` where nothing is
+    /// known, and then every request is sent.
+    pub fn server_age(&self) -> Option<ServerAge> {
+        self.age
+    }
+
+    /// Takes the server to be of this age, as another connection to it has shown, until a pool status tells.
+    pub fn assume_server_age(&mut self, age: ServerAge) {
+        self.age = Some(age);
     }
 
     /// Returns the notices that came so far, the last 64, and forgets them.
@@ -169,8 +223,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.session.withdraw_unsent();
         let mut replies = Replies::default();
         for outgoing in batch.encode() {
-            self.asked.push(outgoing.frame.kind);
-            replies.await_reply(self.session.request(outgoing));
+            match self.ask(outgoing) {
+                Ok(ticket) => replies.expect(ticket),
+                Err(error) => replies.refuse(error),
+            }
         }
         if goodbye {
             self.session.goodbye();
@@ -183,37 +239,75 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             }
             self.ended.get_or_insert(error);
         }
-        batch.decode(&mut || replies.take())
+        batch.decode(&mut || {
+            let frames = replies.take()?;
+            self.learn_age(&frames);
+            Ok(frames)
+        })
+    }
+
+    /// Queues a request, unless the server is known to be too old for it.
+    fn ask(&mut self, outgoing: Outgoing) -> Result<Ticket, Error> {
+        let requirement = outgoing.requirement;
+        if let Some(age) = self.age.filter(|age| age.is_before(requirement.since)) {
+            return Err(Error::unsupported(TooOld { requirement, age }));
+        }
+        self.asked.push(outgoing.frame.kind);
+        Ok(self.session.request(outgoing))
+    }
+
+    /// Reads the server's age off its pool status.
+    fn learn_age(&mut self, frames: &[Frame<ReplyKind>]) {
+        if frames.first().is_some_and(|frame| frame.kind == ReplyKind::POOL_STATUS) {
+            self.age = PoolStatus::decode(frames).ok().map(|status| ServerAge::of(&status)).or(self.age);
+        }
     }
 
     /// Reads until every reply is there.
     async fn collect(&mut self, replies: &mut Replies, limit: Duration) -> Result<(), Error> {
-        if let Some(error) = &self.ended {
-            return Err(error.clone());
-        }
         let mut heard = Instant::now();
-        while replies.is_incomplete() || !self.session.is_logged_in() {
-            let until = self.until(heard, limit);
-            match self.event(until).await? {
-                Event::LoggedIn => {}
-                Event::Reply { ticket, frame, last } => replies.add(ticket, frame, last)?,
-                Event::Refused { ticket: Some(ticket), message } => {
-                    let fatal = message.is_fatal();
-                    let error = Error::refused(message);
+        while self.ended.is_some() || replies.is_incomplete() || !self.session.is_logged_in() {
+            match self.arrival(heard, limit).await? {
+                Some(Arrived::Frame { ticket, frame, last }) => replies.add(ticket, frame, last)?,
+                Some(Arrived::Refused { ticket, error, fatal }) => {
                     replies.settle(ticket, Err(error.clone()));
                     if fatal {
                         return Err(error);
                     }
                 }
-                Event::Refused { ticket: None, message } if !self.session.is_logged_in() => {
-                    return Err(Error::login_refused(message));
-                }
-                Event::Refused { ticket: None, message } => return Err(Error::refused(message)),
-                Event::Notice(notice) => self.keep(notice),
+                None => {}
             }
             heard = Instant::now();
         }
         Ok(())
+    }
+
+    /// Waits for what comes next: something for a request, or something else.
+    ///
+    /// # Errors
+    ///
+    /// The connection is at its end, or was so before. A fatal refusal of a request is not among them.
+    async fn arrival(&mut self, heard: Instant, limit: Duration) -> Result<Option<Arrived>, Error> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        let until = self.until(heard, limit);
+        match self.event(until).await? {
+            Event::LoggedIn => Ok(None),
+            Event::Reply { ticket, frame, last } => Ok(Some(Arrived::Frame { ticket, frame, last })),
+            Event::Refused { ticket: Some(ticket), message } => {
+                let fatal = message.is_fatal();
+                Ok(Some(Arrived::Refused { ticket, error: Error::refused(message), fatal }))
+            }
+            Event::Refused { ticket: None, message } if !self.session.is_logged_in() => {
+                Err(Error::login_refused(message))
+            }
+            Event::Refused { ticket: None, message } => Err(Error::refused(message)),
+            Event::Notice(notice) => {
+                self.keep(notice);
+                Ok(None)
+            }
+        }
     }
 
     /// Returns when the present wait is over.
@@ -295,63 +389,5 @@ fn without_answer(error: &Error, sent: bool) -> Error {
         ErrorKind::Authentication => error.clone(),
         _ if sent => error.clone().with_outcome_unknown(true),
         _ => error.clone(),
-    }
-}
-
-/// The replies to one batch, by request.
-#[derive(Default)]
-struct Replies {
-    slots: BTreeMap<Ticket, Slot>,
-    open: usize,
-}
-
-#[derive(Default)]
-struct Slot {
-    frames: Vec<Frame<ReplyKind>>,
-    bytes: usize,
-    result: Option<Result<(), Error>>,
-}
-
-impl Replies {
-    fn await_reply(&mut self, ticket: Ticket) {
-        self.slots.insert(ticket, Slot::default());
-        self.open += 1;
-    }
-
-    fn is_incomplete(&self) -> bool {
-        self.open > 0
-    }
-
-    /// Takes a frame; those of requests that nobody waits for any more are dropped.
-    fn add(&mut self, ticket: Ticket, frame: Frame<ReplyKind>, last: bool) -> Result<(), Error> {
-        let Some(slot) = self.slots.get_mut(&ticket) else { return Ok(()) };
-        slot.bytes += frame.encoded_len();
-        if slot.bytes > MAX_REPLY_BYTES {
-            return Err(Error::new(ErrorKind::Protocol, "the server's reply is larger than 64 MiB"));
-        }
-        slot.frames.push(frame);
-        if last {
-            self.settle(ticket, Ok(()));
-        }
-        Ok(())
-    }
-
-    fn settle(&mut self, ticket: Ticket, result: Result<(), Error>) {
-        if let Some(slot) = self.slots.get_mut(&ticket).filter(|slot| slot.result.is_none()) {
-            slot.result = Some(result);
-            self.open -= 1;
-        }
-    }
-
-    fn unanswered(&self) -> Vec<Ticket> {
-        let open = self.slots.iter().filter(|(_, slot)| slot.result.is_none());
-        open.map(|(&ticket, _)| ticket).collect()
-    }
-
-    /// Takes the reply to the first request that is left.
-    fn take(&mut self) -> Result<Vec<Frame<ReplyKind>>, Error> {
-        let never = || Error::new(ErrorKind::NotExecuted, "not executed");
-        let (_, slot) = self.slots.pop_first().ok_or_else(never)?;
-        slot.result.unwrap_or_else(|| Err(never())).map(|()| slot.frames)
     }
 }
