@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Accepted, Body, Request, request};
+use super::{Accepted, Body, Query, Request, request};
 use crate::{DecodeError, Frame, ReplyKind, RequestKind};
 
 /// The name of the parameter, the only one that servers take.
@@ -110,6 +110,9 @@ impl Request for SetClientMinMessages {
             .ok_or(DecodeError::InvalidField { field: "message level", value, expected: "a message level" })
     }
 }
+
+/// Nothing but the connection changes, and the connection has to stay open for it to matter.
+impl Query for SetClientMinMessages {}
 
 #[cfg(test)]
 mod tests {
