@@ -207,6 +207,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::Error;
 
     fn refusal(body: &'static [u8]) -> Option<Refusal> {
         Refusal::of(&ServerMessage::decode(&Bytes::from_static(body)).unwrap())
@@ -229,6 +230,8 @@ mod tests {
             let detail = format!("{what} is in progress");
             let refused = said("ERROR", "failed to process PCP request at the moment", Some(&detail));
             assert_eq!(refused, Some(Refusal::OperationInProgress), "{what}");
+            let said = ServerMessage::new("ERROR", "failed to process PCP request at the moment", Some(&detail));
+            assert!(Error::refused(said).is_retryable());
         }
         for (severity, message, detail, refused) in [
             (

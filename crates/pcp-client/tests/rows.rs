@@ -45,6 +45,10 @@ impl Server {
         Self { rows, ..Self::default() }
     }
 
+    fn with(self, rows: usize) -> Self {
+        Self { rows, ..self }
+    }
+
     /// Connects a client through a pipe that holds this many bytes.
     fn connect(&self, pipe: usize) -> Client<DuplexStream> {
         let (ours, theirs) = duplex(pipe);
@@ -162,7 +166,7 @@ async fn rows_dropped_at_any_poll_leave_the_client_in_step() {
     for pipe in [16, 300, 1 << 16] {
         let mut polls = 0;
         loop {
-            let mut client = Server::with_rows(7).connect(pipe);
+            let mut client = of_release(Release::new(4, 7)).with(7).connect(pipe);
             let count = async {
                 let mut rows = client.rows(ReadProcessInfo::All);
                 let mut count = 0;
@@ -174,6 +178,13 @@ async fn rows_dropped_at_any_poll_leave_the_client_in_step() {
                 count
             };
             let complete = poll_times(count, polls).await;
+            let mut rows = client.rows(ReadPoolStatus);
+            let mut parameters = 0;
+            while let Some(row) = rows.next().await {
+                row.unwrap();
+                parameters += 1;
+            }
+            assert_eq!(parameters, MARKERS.len() + 1, "{polls} polls, pipe of {pipe}");
             assert_eq!(client.send(ReadNodeCount).await.unwrap(), NodeCount(3), "{polls} polls, pipe of {pipe}");
             assert_eq!(client.send(ReadProcessInfo::All).await.unwrap().processes.len(), 7);
             if let Some(count) = complete {
@@ -214,6 +225,29 @@ async fn rows_that_are_never_asked_for_are_never_sent() {
     assert_eq!(client.send(ReadNodeCount).await.unwrap(), NodeCount(3));
     let asked = [RequestKind::READ_SALT, RequestKind::LOGIN, RequestKind::READ_NODE_COUNT];
     assert_eq!(*server.asked.lock().unwrap(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_dropped_before_a_byte_of_it_went_out_is_never_sent() {
+    let server = Server::with_rows(7);
+    let mut client = server.connect(4096);
+    drop(client.rows(ReadPoolStatus));
+    drop(client.rows(ReadPoolStatus));
+    let mut rows = client.rows(ReadProcessInfo::All);
+    assert_eq!(rows.next().await.unwrap().unwrap().pid, 4711);
+    let asked = [RequestKind::READ_SALT, RequestKind::LOGIN, RequestKind::READ_PROCESS_INFO];
+    assert_eq!(*server.asked.lock().unwrap(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_a_dropped_query_is_not_the_next_ones() {
+    let refusing = Server { break_after: Some((0, Break::Refusal("ERROR"))), ..of_release(Release::new(4, 7)) };
+    for polls in 0..9 {
+        let mut client = refusing.connect(16);
+        poll_times(client.rows(ReadProcessInfo::All).next(), polls).await;
+        let mut rows = client.rows(ReadPoolStatus);
+        assert!(rows.next().await.unwrap().is_ok(), "{polls} polls");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,7 @@ const MAX_NOTICES: usize = 64;
 ///
 /// # Servers of any age
 ///
+/// Each request's own documentation tells since which Pgpool it is known, what its success does not promise and what is refused.
 /// A Pgpool drops the connection at a request that it is too old to know. A client that knows the
 /// [age](Self::server_age) of its server does not send them: they fail with [`ErrorKind::Unsupported`], which names the release
 /// that is needed, and the connection goes on. It knows the age once it has read a pool status, or when it was
@@ -132,9 +133,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Success of a change means that Pgpool took the request, nothing more. Dropping the future closes the connection; Pgpool
     /// may still carry out what it had received.
     ///
+    /// ```no_run
+    /// # async fn example<S>(client: pcp_client::Client<S>) -> Result<(), pcp_client::Error>
+    /// # where S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {
+    /// use pcp_client::Refusal;
+    /// use pcp_proto::message::{RotateLog, Scope};
+    ///
+    /// match client.finish(RotateLog { scope: Scope::Local }).await {
+    ///     Err(error) if error.refusal() == Some(Refusal::LogCollectorOff) => println!("there are no log files"),
+    ///     taken => drop(taken?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As [`send`](Self::send). Where [`Error::outcome_unknown`] is true, read the state before anything is repeated.
+    /// As [`send`](Self::send); [`Error::refusal`] tells the refusals of a change apart. Where [`Error::outcome_unknown`] is true, read the state before anything is repeated.
     pub async fn finish<B: Batch>(mut self, batch: B) -> B::Output<Error> {
         let output = self.run(&batch, self.limits.change, true).await;
         // Only where nothing was asked is the goodbye still there.

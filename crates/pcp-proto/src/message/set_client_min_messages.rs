@@ -10,7 +10,7 @@ const PARAMETER: &str = "client_min_messages";
 ///
 /// It holds for the requests behind it, on this connection only, and `pgpool.conf` says where it starts. From
 /// [`Debug1`](MessageLevel::Debug1) on the server tells what it does for each request; a notice about a request may come
-/// before its reply, behind it, and behind a goodbye.
+/// before its reply, behind it, and behind a goodbye. Success means that it holds from here on; it is never refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SetClientMinMessages {
     /// The least level that is sent.
