@@ -14,7 +14,7 @@ use pcp_proto::message::{
     ReadNodeInfo, ReadPoolStatus, ReadProcessCount, ReadProcessInfo, ReadWatchdogInfo, RecoverNode, ReloadConfig,
     Request, RotateLog, Scope, SetClientMinMessages, StopCluster, StopMode, StopPgpool,
 };
-use pcp_proto::{Credentials, NodeId, Release, ServerAge};
+use pcp_proto::{Credentials, NodeId, Release, ServerAge, ServerMessage};
 use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Settings, Version, wait_until};
 use tokio::runtime::Runtime;
 
@@ -94,8 +94,9 @@ fn every_query_is_answered(version: Version) -> Result<()> {
         // A notice may come behind the reply that it is about, but not behind the next one.
         client.send(ReadNodeCount).await?;
         let notices = client.take_notices();
-        let said = |text: &str| notices.iter().any(|notice| notice.message.to_string_lossy().contains(text));
-        assert!(said("node info"), "{notices:?}");
+        // "PCP packet type of service 'I'".
+        let of_node_info = |notice: &ServerMessage| notice.to_string().contains("'I'");
+        assert!(notices.iter().any(of_node_info), "{notices:?}");
         client.close().await;
         Ok(())
     })
@@ -193,34 +194,29 @@ fn every_change_is_answered(version: Version) -> Result<()> {
     }
     let pgpool = Pgpool::start(version, settings)?;
     pgpool.runtime.block_on(async {
-        let node = id(2);
-        let detached = [UP_PRIMARY, UP, DOWN];
-        pgpool.accepts(DetachNode { node }).await?;
-        pgpool.await_states(detached).await?;
+        let (node, mode) = (id(2), PromoteMode::ViewOnly);
+        let (detached, promoted) = ([UP_PRIMARY, UP, DOWN], [DOWN, UP_PRIMARY, DOWN]);
+        pgpool.changes(DetachNode { node }, detached).await?;
         pgpool.refuses(DetachNode { node }, Refusal::NotValidForFailover).await?;
         pgpool.refuses(DetachNodeGracefully { node }, Refusal::NotValidForFailover).await?;
         // It begins, and finds no extension pgpool_recovery on the primary.
         pgpool.refuses(RecoverNode { node }, Refusal::RecoveryFunctionsMissing).await?;
-        pgpool.accepts(AttachNode { node }).await?;
-        pgpool.await_states(HEALTHY).await?;
-        pgpool.accepts(DetachNodeGracefully { node }).await?;
-        pgpool.await_states(detached).await?;
-        pgpool.accepts(AttachNode { node }).await?;
-        pgpool.await_states(HEALTHY).await?;
+        pgpool.changes(AttachNode { node }, HEALTHY).await?;
+        pgpool.changes(DetachNodeGracefully { node }, detached).await?;
+        pgpool.changes(AttachNode { node }, HEALTHY).await?;
 
-        let promoted = [DOWN, UP_PRIMARY, DOWN];
-        pgpool.accepts(PromoteNode { node: id(1), mode: PromoteMode::ViewOnly }).await?;
-        pgpool.await_states(promoted).await?;
-        pgpool.attach_again(&[0, 2]).await?;
-        pgpool.accepts(PromoteNodeGracefully { node: id(1), mode: PromoteMode::ViewOnly }).await?;
-        pgpool.await_states(promoted).await?;
-        pgpool.attach_again(&[0, 2]).await?;
+        pgpool.changes(PromoteNode { node: id(1), mode }, promoted).await?;
+        pgpool.changes(AttachNode { node: id(0) }, [UP_PRIMARY, UP, DOWN]).await?;
+        pgpool.changes(AttachNode { node }, HEALTHY).await?;
+        pgpool.changes(PromoteNodeGracefully { node: id(1), mode }, promoted).await?;
+        pgpool.changes(AttachNode { node: id(0) }, [UP_PRIMARY, UP, DOWN]).await?;
+        pgpool.changes(AttachNode { node }, HEALTHY).await?;
 
         if version >= Version::V4_3 {
             // Nothing promotes PostgreSQL here, so that no node is primary afterwards.
-            pgpool.accepts(PromoteNode { node: id(1), mode: PromoteMode::Switchover }).await?;
-            pgpool.await_states([DOWN, UP, UP]).await?;
-            pgpool.attach_again(&[0]).await?;
+            let mode = PromoteMode::Switchover;
+            pgpool.changes(PromoteNode { node: id(1), mode }, [DOWN, UP, UP]).await?;
+            pgpool.changes(AttachNode { node: id(0) }, HEALTHY).await?;
             pgpool.accepts(ReloadConfig { scope: Scope::Local }).await?;
             pgpool.accepts(ReloadConfig { scope: Scope::Cluster }).await?;
         }
@@ -314,11 +310,25 @@ impl Pgpool {
         })
     }
 
-    async fn attach_again(&self, nodes: &[usize]) -> Result<()> {
-        for &node in nodes {
-            self.accepts(AttachNode { node: id(node) }).await?;
-        }
-        self.await_states(HEALTHY).await
+    /// Changes nodes, and waits until they are so and Pgpool has replaced its PCP process, which it does behind every change.
+    ///
+    /// Up to 4.4 a graceful change must not come before that: its worker waits for the main process, which waits for the
+    /// worker to end.
+    async fn changes<R: Request<Reply = Accepted> + Copy>(&self, change: R, wanted: [State; NODES]) -> Result<()> {
+        let before = self.pcp_process()?;
+        self.accepts(change).await?;
+        self.await_states(wanted).await?;
+        wait_until("the PCP process to be replaced", Duration::from_secs(30), || {
+            let now = self.pcp_process()?;
+            ensure!(now != before && !now.is_empty(), "it is {now:?}");
+            Ok(())
+        })
+    }
+
+    /// Returns the id of the process that forks a worker for each connection.
+    fn pcp_process(&self) -> Result<String> {
+        let host = self.cluster.pgpool().host();
+        Ok(host.exec(["pgrep", "--oldest", "--full", "pgpool: PCP: wait for connection request"])?.stdout)
     }
 
     async fn await_states(&self, wanted: [State; NODES]) -> Result<()> {

@@ -34,8 +34,8 @@ const MAX_NOTICES: usize = 64;
 ///
 /// # Servers of any age
 ///
-/// Each request's own documentation tells since which Pgpool it is known, what its success does not promise and what is refused.
-/// A Pgpool drops the connection at a request that it is too old to know. A client that knows the
+/// Each request's own documentation tells since which Pgpool it is known, what its success does not promise and what is
+/// refused. A Pgpool drops the connection at a request that it is too old to know. A client that knows the
 /// [age](Self::server_age) of its server does not send them: they fail with [`ErrorKind::Unsupported`], which names the release
 /// that is needed, and the connection goes on. It knows the age once it has read a pool status, or when it was
 /// [told](Self::assume_server_age). A client that does not know sends everything.
@@ -149,7 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`Error::refusal`] tells the refusals of a change apart. Where [`Error::outcome_unknown`] is true, read the state before anything is repeated.
+    /// As [`send`](Self::send); [`Error::refusal`] tells the refusals of a change apart. Where [`Error::outcome_unknown`] is true,
+    /// read the state before anything is repeated.
     pub async fn finish<B: Batch>(mut self, batch: B) -> B::Output<Error> {
         let output = self.run(&batch, self.limits.change, true).await;
         // Only where nothing was asked is the goodbye still there.
