@@ -36,5 +36,6 @@ mod change;
 mod failover;
 mod harness;
 mod hostile;
+mod protocol;
 mod show;
 mod support;

@@ -67,7 +67,7 @@ impl From<&pcp_client::Error> for Exit {
     fn from(error: &pcp_client::Error) -> Self {
         match error.kind() {
             ErrorKind::Authentication => Self::Authentication,
-            ErrorKind::Refused => Self::Refused,
+            ErrorKind::Refused | ErrorKind::Unsupported => Self::Refused,
             _ => Self::Unreachable,
         }
     }

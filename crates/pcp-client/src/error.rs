@@ -4,7 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use pcp_proto::{DecodeError, ServerMessage, SessionError};
+use pcp_proto::{DecodeError, ServerMessage, SessionError, TooOld};
+
+use crate::Refusal;
 
 /// Why a request has no answer.
 ///
@@ -21,7 +23,14 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    server: Option<ServerMessage>,
+    told: Told,
+}
+
+/// Who decided it, and with which words.
+enum Told {
+    Nobody,
+    Server(ServerMessage),
+    Age(TooOld),
 }
 
 /// What went wrong.
@@ -36,8 +45,11 @@ pub enum ErrorKind {
     Timeout,
     /// The server refused the login.
     Authentication,
-    /// The server refused the request.
+    /// The server refused the request; [`Error::refusal`] tells why where it can.
     Refused,
+    /// The request was not sent because the server is too old for it; [`Error::too_old`] tells what it needs. The connection
+    /// goes on.
+    Unsupported,
     /// The request was not carried out because the connection ended before it.
     NotExecuted,
     /// The server sent what makes no sense.
@@ -52,13 +64,14 @@ impl Error {
 
     /// Tells whether the same request may succeed a moment later.
     ///
-    /// True for what happens while Pgpool starts, stops or replaces its PCP process. Where
+    /// True for what happens while Pgpool starts, stops, replaces its PCP process or is in the middle of a failover. Where
     /// [`outcome_unknown`](Self::outcome_unknown) is true too, read the state before a change is repeated.
     pub fn is_retryable(&self) -> bool {
         use ErrorKind::*;
         match self.kind() {
             Unreachable | Disconnected | Timeout | NotExecuted => true,
-            Authentication | Refused | Protocol => false,
+            Refused => self.refusal() == Some(Refusal::OperationInProgress),
+            Authentication | Unsupported | Protocol => false,
         }
     }
 
@@ -69,11 +82,31 @@ impl Error {
 
     /// Returns what the server said, where it said something.
     pub fn server_message(&self) -> Option<&ServerMessage> {
-        self.inner.server.as_ref()
+        match &self.inner.told {
+            Told::Server(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Returns why the server refused the request, where it did and its words are known. `None` means that the server gave a
+    /// reason that only [`server_message`](Self::server_message) tells, or that it is no refusal at all.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.kind() {
+            ErrorKind::Refused => Refusal::of(self.server_message()?),
+            _ => None,
+        }
+    }
+
+    /// Returns which release the request needs and what is known of the server's, where that is why it was not sent.
+    pub fn too_old(&self) -> Option<&TooOld> {
+        match &self.inner.told {
+            Told::Age(too_old) => Some(too_old),
+            _ => None,
+        }
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self::build(kind, message.into(), None, None)
+        Self::build(kind, message.into(), None, Told::Nobody)
     }
 
     pub(crate) fn because(
@@ -81,15 +114,19 @@ impl Error {
         message: impl Into<String>,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self::build(kind, message.into(), Some(source.into()), None)
+        Self::build(kind, message.into(), Some(source.into()), Told::Nobody)
     }
 
     pub(crate) fn login_refused(message: ServerMessage) -> Self {
-        Self::build(ErrorKind::Authentication, format!("login refused: {message}"), None, Some(message))
+        Self::build(ErrorKind::Authentication, format!("login refused: {message}"), None, Told::Server(message))
     }
 
     pub(crate) fn refused(message: ServerMessage) -> Self {
-        Self::build(ErrorKind::Refused, format!("refused: {message}"), None, Some(message))
+        Self::build(ErrorKind::Refused, format!("refused: {message}"), None, Told::Server(message))
+    }
+
+    pub(crate) fn unsupported(too_old: TooOld) -> Self {
+        Self::build(ErrorKind::Unsupported, too_old.to_string(), None, Told::Age(too_old))
     }
 
     /// Returns the same error for a request that may have been carried out.
@@ -102,9 +139,9 @@ impl Error {
         kind: ErrorKind,
         message: String,
         source: Option<Box<dyn StdError + Send + Sync>>,
-        server: Option<ServerMessage>,
+        told: Told,
     ) -> Self {
-        Self { inner: Arc::new(Inner { kind, message, source, server }), outcome_unknown: false }
+        Self { inner: Arc::new(Inner { kind, message, source, told }), outcome_unknown: false }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Async client for Pgpool-II's PCP port, and the engine that makes its state what the caller asked for.
 //!
-//! * [`Client`] is one connection: queries in batches, changes last, nothing ever answered by the wrong reply.
+//! * [`Client`] is one connection: queries in batches or row by row, changes last, nothing ever answered by the wrong reply.
+//! * [`Error`] tells what went wrong, and [`Refusal`] what Pgpool has against a request.
 //! * [`observe()`] reads the state of a Pgpool without making it connect to a backend.
 //! * [`inspect()`] adds what Pgpool finds when it asks the backends, for people.
 //! * [`resolve()`] finds the node that an address means.
@@ -45,11 +46,12 @@ pub mod fuzz;
 mod inspect;
 mod observe;
 pub mod passfile;
+mod refusal;
 mod resolve;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 
-pub use client::{Client, Limits};
+pub use client::{Client, Limits, Rows};
 pub use connect::{Connect, Connector, Stream};
 pub use converge::{Change, Failure, Goal, Memory, Options, Report, Step, Time, Want, converge, plan};
 pub use deadline::Deadline;
@@ -58,6 +60,7 @@ pub use error::{Error, ErrorKind};
 pub use fleet::converge_all;
 pub use inspect::{Inspection, inspect};
 pub use observe::{Node, Server, View, observe, observe_again};
+pub use refusal::Refusal;
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
 
 /// The README's example compiles.

@@ -157,6 +157,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut view = before.clone();
+    client.assume_server_age(before.server.age);
     match observe_nodes(client, &mut view).await {
         // It has fewer nodes.
         Err(error) if error.kind() == ErrorKind::Refused => Ok(None),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, Fault, Sandbox, World};
-use pcp_client::{Client, Deadline, Error, ErrorKind, Limits};
+use pcp_client::{Client, Deadline, Error, ErrorKind, Limits, observe, observe_again};
 use pcp_proto::message::{
     AttachNode, DetachNode, NodeCount, ReadHealthCheckStats, ReadNodeCount, ReadNodeInfo, ReadPoolStatus,
 };
@@ -98,6 +98,15 @@ async fn requests_dropped_one_after_the_other_leave_the_client_in_step() {
         let _dropped = poll_times(client.send((ReadPoolStatus, ReadNodeCount)), polls % 7).await;
     }
     assert_eq!(client.send(ReadNodeCount).await.unwrap(), NodeCount(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_look_knows_the_age_that_the_first_one_saw() {
+    let sandbox = sandbox();
+    let view = observe(&mut connect(&sandbox, 4096)).await.unwrap();
+    let mut again = connect(&sandbox, 4096);
+    assert!(observe_again(&mut again, &view).await.unwrap().is_some());
+    assert_eq!(again.server_age().unwrap().to_string(), "4.3 or later, before 4.4");
 }
 
 #[tokio::test]

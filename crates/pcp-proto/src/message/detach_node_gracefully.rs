@@ -5,8 +5,8 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 ///
 /// The answer comes after that wait, which recovery_timeout bounds (90 s by default). Where sessions stay longer than
 /// that, nothing is detached and the answer is the same, so success means nothing: read the state back.
-/// A node that is down already is refused with an error. **3.7.0 to 3.7.2 never answer**; only a
-/// [`DetachNode`](super::DetachNode) detaches there.
+/// Refused with an error, and at once: a node that is down already, and one whose backend_flag is DISALLOW_TO_FAILOVER.
+/// **3.7.0 to 3.7.2 never answer**; only a [`DetachNode`](super::DetachNode) detaches there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DetachNodeGracefully {
     /// The node.

@@ -135,7 +135,7 @@ pub trait Request: Sized {
     }
 }
 
-/// A request that only reads: it may be repeated, and sent on a connection that stays open.
+/// A request that changes nothing in Pgpool: it may be repeated, and sent on a connection that stays open.
 pub trait Query: Request {}
 
 /// What a server answers: frames of one kind, the last of which begins with `CommandComplete`.

@@ -2,6 +2,8 @@ use super::{Body, COMPLETE, PADDING, Query, Reply, Request, complete, request};
 use crate::{DecodeError, Frame, ReplyKind, RequestKind};
 
 /// Asks for the number of configured nodes. Since 3.5.
+///
+/// Answered from memory, and never refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReadNodeCount;
 

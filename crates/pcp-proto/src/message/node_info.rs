@@ -17,7 +17,8 @@ const MESSAGE: &str = "node info";
 /// From 4.3 on, and with health checks on, **the server connects to the node** to answer: a host that swallows packets
 /// costs its connect_timeout (10 s by default), and all nodes cost it for every such host in turn. 4.3.0 connects to every node
 /// whatever is asked. [`ReadPoolStatus`](super::ReadPoolStatus) and
-/// [`ReadHealthCheckStats`](super::ReadHealthCheckStats) never make it connect.
+/// [`ReadHealthCheckStats`](super::ReadHealthCheckStats) never make it connect. A node that does not exist is refused with an
+/// error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReadNodeInfo {
     /// One node.

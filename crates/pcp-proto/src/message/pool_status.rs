@@ -8,7 +8,7 @@ const ROW: &str = "ProcessConfig";
 
 /// Asks for Pgpool's settings and the state of its nodes. Since 3.5.
 ///
-/// Answered from memory: no node is connected to.
+/// Answered from memory, and never refused: no node is connected to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReadPoolStatus;
 

@@ -17,8 +17,8 @@ pub enum PromoteMode {
 /// Makes a node Pgpool's primary. Since 3.5.
 ///
 /// No PostgreSQL is promoted or even asked, and **every other node is set down**, unless the mode is a switchover.
-/// Promotion of a node that is down is refused in the server's log only; of the present primary, and outside streaming
-/// replication, with a FATAL that closes the connection. Success means that the request was queued, or refused: read the
+/// Promotion of a node that is down is refused in the server's log only; of a node that does not exist with an error; of the
+/// present primary, and outside streaming replication, with a FATAL that closes the connection. Success means that the request was queued, or refused: read the
 /// state back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PromoteNode {

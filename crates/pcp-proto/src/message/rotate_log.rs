@@ -4,7 +4,7 @@ use crate::{DecodeError, Frame, Release, ReplyKind, RequestKind};
 /// Begins a new log file. Since 4.6; an older server drops the connection.
 ///
 /// An error where the log is not collected in files (logging_collector). Success means that the collector was
-/// signalled.
+/// signalled. With [`Scope::Cluster`], an error where the watchdog could not pass it on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RotateLog {
     /// Which Pgpools do it.

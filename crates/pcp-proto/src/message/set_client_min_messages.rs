@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Accepted, Body, Request, request};
+use super::{Accepted, Body, Query, Request, request};
 use crate::{DecodeError, Frame, ReplyKind, RequestKind};
 
 /// The name of the parameter, the only one that servers take.
@@ -10,7 +10,7 @@ const PARAMETER: &str = "client_min_messages";
 ///
 /// It holds for the requests behind it, on this connection only, and `pgpool.conf` says where it starts. From
 /// [`Debug1`](MessageLevel::Debug1) on the server tells what it does for each request; a notice about a request may come
-/// before its reply, behind it, and behind a goodbye.
+/// before its reply, behind it, and behind a goodbye. Success means that it holds from here on; it is never refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SetClientMinMessages {
     /// The least level that is sent.
@@ -110,6 +110,9 @@ impl Request for SetClientMinMessages {
             .ok_or(DecodeError::InvalidField { field: "message level", value, expected: "a message level" })
     }
 }
+
+/// Nothing but the connection changes, and the connection has to stay open for it to matter.
+impl Query for SetClientMinMessages {}
 
 #[cfg(test)]
 mod tests {
