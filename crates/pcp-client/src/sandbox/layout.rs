@@ -32,7 +32,7 @@ impl World {
 
     pub(super) fn health_check_stats(&self, id: usize) -> Option<HealthCheckStats> {
         let node = self.nodes.get(id)?;
-        Some(HealthCheckStats {
+        Some(node.with_checks(HealthCheckStats {
             node_id: u8::try_from(id).ok()?,
             hostname: node.host.as_str().into(),
             port: node.port,
@@ -40,7 +40,7 @@ impl World {
             role: self.role(id).to_string().into(),
             last_status_change: civil_time(node.changed).into(),
             ..HealthCheckStats::default()
-        })
+        }))
     }
 
     /// Returns the word that everything but node info uses.
@@ -86,7 +86,7 @@ impl World {
 }
 
 /// Writes a Unix time as a server in UTC does.
-fn civil_time(unix: i64) -> String {
+pub(super) fn civil_time(unix: i64) -> String {
     let (days, seconds) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
     // Years that begin in March end with the leap day; 719 468 days lie between the first of March of year 0 and 1970.
     let days = days + 719_468;

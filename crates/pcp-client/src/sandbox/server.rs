@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use pcp_proto::RequestKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +36,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Wakes the connections that are not served yet.
     pub(super) replaced: Notify,
+    /// Tells everything that waits that the server is about to end.
+    stopping: Notify,
 }
 
 /// The world, and what was seen of its connections.
@@ -67,14 +71,19 @@ impl Sandbox {
         let shared = Arc::clone(&sandbox.shared);
         sandbox.spawn(async move {
             let mut workers = JoinSet::new();
-            loop {
-                // What fails to be accepted is the client's loss.
-                if let Ok((stream, _)) = listener.accept().await {
-                    let _ = stream.set_nodelay(true);
-                    workers.spawn(worker::serve(&shared, stream, reset_tcp));
+            let accept = async {
+                loop {
+                    // What fails to be accepted is the client's loss.
+                    if let Ok((stream, _)) = listener.accept().await {
+                        let _ = stream.set_nodelay(true);
+                        workers.spawn(worker::serve(&shared, stream, reset_tcp));
+                    }
+                    while workers.try_join_next().is_some() {}
                 }
-                while workers.try_join_next().is_some() {}
-            }
+            };
+            let _: Either<((), _), _> = select(pin!(accept), pin!(shared.stopped())).await;
+            drop(listener);
+            while workers.join_next().await.is_some() {}
         });
         Ok(sandbox)
     }
@@ -91,12 +100,17 @@ impl Sandbox {
         let shared = Arc::clone(&sandbox.shared);
         sandbox.spawn(async move {
             let mut workers = JoinSet::new();
-            loop {
-                if let Ok((stream, _)) = listener.accept().await {
-                    workers.spawn(worker::serve(&shared, stream, drop));
+            let accept = async {
+                loop {
+                    if let Ok((stream, _)) = listener.accept().await {
+                        workers.spawn(worker::serve(&shared, stream, drop));
+                    }
+                    while workers.try_join_next().is_some() {}
                 }
-                while workers.try_join_next().is_some() {}
-            }
+            };
+            let _: Either<((), _), _> = select(pin!(accept), pin!(shared.stopped())).await;
+            drop(listener);
+            while workers.join_next().await.is_some() {}
         });
         Ok(sandbox)
     }
@@ -113,6 +127,7 @@ impl Sandbox {
                 most_open: 0,
             }),
             replaced: Notify::new(),
+            stopping: Notify::new(),
         };
         let address = (Ipv4Addr::UNSPECIFIED, 0).into();
         Self { shared: Arc::new(shared), address, tasks: Mutex::new(JoinSet::new()) }
@@ -163,6 +178,11 @@ impl Sandbox {
         self.shared.lock().most_open
     }
 
+    /// Waits until a client has stopped it: nothing listens then, and every connection ends.
+    pub async fn stopped(&self) {
+        self.shared.stopped().await;
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
@@ -174,12 +194,15 @@ impl Shared {
     /// Works with the world after what was due was done, and wakes whom that concerns.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Duration) -> T) -> T {
         let mut state = self.lock();
-        let replacements = state.world.replacements();
+        let (replacements, end) = (state.world.replacements(), state.world.ends_at());
         let now = self.start.elapsed();
         state.world.advance(now);
         let result = work(&mut state, now);
         if state.world.replacements() != replacements {
             self.replaced.notify_waiters();
+        }
+        if state.world.ends_at() != end {
+            self.stopping.notify_waiters();
         }
         result
     }
@@ -187,6 +210,18 @@ impl Shared {
     /// Sleeps until a time of the world.
     pub(super) async fn sleep_until(&self, time: Duration) {
         tokio::time::sleep_until(self.start + time).await;
+    }
+
+    /// Waits for the end of the server.
+    pub(super) async fn stopped(&self) {
+        loop {
+            // From here on no end is missed.
+            let stopping = self.stopping.notified();
+            match self.with(|state, _| state.world.ends_at()) {
+                Some(time) => return self.sleep_until(time).await,
+                None => stopping.await,
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
