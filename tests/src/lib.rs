@@ -14,6 +14,7 @@
 //! ```
 
 mod base;
+mod c_tools;
 mod cluster;
 mod docker;
 mod host;
@@ -31,6 +32,7 @@ mod settings;
 mod version;
 mod wait;
 
+pub use crate::c_tools::CTools;
 pub use crate::cluster::Cluster;
 pub use crate::host::Host;
 pub use crate::pcpctl::Pcpctl;

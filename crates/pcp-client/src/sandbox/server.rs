@@ -248,3 +248,52 @@ impl State {
 fn reset_tcp(stream: TcpStream) {
     let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
+
+#[cfg(test)]
+mod tests {
+    use pcp_proto::Event;
+    use pcp_proto::message::{Batch, DetachNodeGracefully, StopMode, StopPgpool};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::super::Age;
+    use super::super::test::{MINUTE, connect, talk};
+    use super::*;
+
+    fn world(age: Age) -> World {
+        World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
+    }
+
+    #[tokio::test]
+    async fn a_stopped_server_answers_closes_every_connection_and_listens_no_more() {
+        let sandbox = Sandbox::start(world(Age::V4_7)).await.unwrap();
+        let mut idle = TcpStream::connect(sandbox.address()).await.unwrap();
+        idle.write_all(b"M\0\0\0\x04").await.unwrap();
+        idle.read_exact(&mut [0; 9]).await.unwrap();
+        let stream = TcpStream::connect(sandbox.address()).await.unwrap();
+        let (events, _) = talk(stream, Batch::encode(&StopPgpool { mode: StopMode::Fast })).await;
+        assert!(matches!(events[..], [Event::LoggedIn, Event::Reply { .. }]));
+        let end = timeout(MINUTE, idle.read(&mut [0])).await.unwrap();
+        assert_eq!(end.unwrap_or_default(), 0);
+        timeout(MINUTE, sandbox.stopped()).await.unwrap();
+        while TcpStream::connect(sandbox.address()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(sandbox.with(|world| world.is_stopped()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_put_off_more_than_once_comes() {
+        let sandbox = Sandbox::unbound(world(Age::V4_7));
+        sandbox.with(|world| world.open_session(Duration::ZERO));
+        let start = Instant::now();
+        let graceful = Batch::encode(&DetachNodeGracefully { node: "2".parse().unwrap() });
+        let talk = tokio::spawn(talk(connect(&sandbox), graceful));
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        sandbox.with(|world| world.close_session(Duration::from_secs(4)));
+        let (events, end) = talk.await.unwrap();
+        end.unwrap();
+        assert_eq!((events.len(), start.elapsed().as_secs()), (2, 6));
+        assert!(!sandbox.with(|world| world.nodes()[2].is_attached()));
+    }
+}

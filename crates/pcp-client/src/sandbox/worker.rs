@@ -10,7 +10,7 @@ use pcp_proto::{Frame, FrameDecoder, FrameError, MAX_REQUEST, RequestKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::answer::{Answer, Reply, Then};
-use super::fault::{Fault, Next, Sent};
+use super::fault::{Fault, Next, Sent, is_change};
 use super::server::Shared;
 use super::{Standing, World};
 
@@ -202,26 +202,11 @@ fn encode(reply: &Reply) -> BytesMut {
     bytes
 }
 
-fn is_change(kind: RequestKind) -> bool {
-    use RequestKind as Kind;
-    matches!(
-        kind,
-        Kind::ATTACH_NODE
-            | Kind::DETACH_NODE
-            | Kind::DETACH_NODE_GRACEFULLY
-            | Kind::PROMOTE_NODE
-            | Kind::PROMOTE_NODE_GRACEFULLY
-            | Kind::RECOVER_NODE
-            | Kind::STOP_PGPOOL
-            | Kind::STOP_CLUSTER
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use pcp_proto::message::{AttachNode, Batch, DetachNodeGracefully, ReadNodeInfo, StopMode, StopPgpool};
+    use pcp_proto::message::{AttachNode, Batch, ReadNodeInfo};
     use pcp_proto::{Event, NodeId};
     use tokio::net::TcpStream;
     use tokio::time::{Instant, timeout};
@@ -366,38 +351,5 @@ mod tests {
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains("invalid memory alloc request size 18446744073709551613"), "{text}");
         assert!(text.contains("incorrect packet length (260)"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn a_stopped_server_answers_closes_every_connection_and_listens_no_more() {
-        let sandbox = Sandbox::start(world(Age::V4_7)).await.unwrap();
-        let mut idle = TcpStream::connect(sandbox.address()).await.unwrap();
-        idle.write_all(b"M\0\0\0\x04").await.unwrap();
-        idle.read_exact(&mut [0; 9]).await.unwrap();
-        let stream = TcpStream::connect(sandbox.address()).await.unwrap();
-        let (events, _) = talk(stream, Batch::encode(&StopPgpool { mode: StopMode::Fast })).await;
-        assert!(matches!(events[..], [Event::LoggedIn, Event::Reply { .. }]));
-        let end = timeout(MINUTE, idle.read(&mut [0])).await.unwrap();
-        assert_eq!(end.unwrap_or_default(), 0);
-        timeout(MINUTE, sandbox.stopped()).await.unwrap();
-        while TcpStream::connect(sandbox.address()).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-        assert!(sandbox.with(|world| world.is_stopped()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_put_off_more_than_once_comes() {
-        let sandbox = Sandbox::unbound(world(Age::V4_7));
-        sandbox.with(|world| world.open_session(Duration::ZERO));
-        let start = Instant::now();
-        let graceful = Batch::encode(&DetachNodeGracefully { node: id(2) });
-        let talk = tokio::spawn(talk(connect(&sandbox), graceful));
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        sandbox.with(|world| world.close_session(Duration::from_secs(4)));
-        let (events, end) = talk.await.unwrap();
-        end.unwrap();
-        assert_eq!((events.len(), start.elapsed().as_secs()), (2, 6));
-        assert!(!sandbox.with(|world| world.nodes()[2].is_attached()));
     }
 }
