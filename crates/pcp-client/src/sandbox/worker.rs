@@ -35,12 +35,10 @@ where
     };
     async move {
         let shared = Arc::clone(&worker.shared);
-        let end = match select(pin!(worker.run()), pin!(shared.stopped())).await {
-            // What goes wrong with the connection itself is the client's to see.
-            Either::Left((end, _)) => end.unwrap_or(End::Closed),
-            Either::Right(_) => End::Closed,
-        };
-        if let End::Reset = end {
+        // What goes wrong with the connection itself is the client's to see.
+        let is_reset =
+            matches!(select(pin!(worker.run()), pin!(shared.stopped())).await, Either::Left((Ok(End::Reset), _)));
+        if is_reset {
             reset(worker.stream);
         }
     }
@@ -145,13 +143,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Worker<S> {
             state.world.request(now, self.number, frame)
         });
         loop {
-            match answer {
+            let time = match answer {
                 Answer::Now(reply) => return reply,
-                Answer::Later(time) => {
-                    self.shared.sleep_until(time).await;
-                    answer = self.shared.with(|state, now| state.world.resume(now, self.number));
-                }
-            }
+                Answer::Later(time) => time,
+            };
+            self.shared.sleep_until(time).await;
+            answer = self.shared.with(|state, now| state.world.resume(now, self.number));
         }
     }
 
