@@ -32,6 +32,7 @@ macro_rules! for_each_version {
     )+};
 }
 
+mod c_tools;
 mod change;
 mod failover;
 mod harness;

@@ -15,6 +15,7 @@
 //! ```
 
 mod base;
+mod c_tools;
 pub mod captures;
 mod cluster;
 mod docker;
@@ -33,6 +34,7 @@ mod settings;
 mod version;
 mod wait;
 
+pub use crate::c_tools::CTools;
 pub use crate::cluster::Cluster;
 pub use crate::host::Host;
 pub use crate::pcpctl::Pcpctl;

@@ -17,7 +17,7 @@ pub(super) fn run(args: &SandboxServeArgs) -> Exit {
             }
         };
         output::line(format_args!(
-            "A sandbox of Pgpool {} listens on {}; user pcpadmin, password secret. It ends with Ctrl-C.",
+            "A sandbox of Pgpool {} listens on {}; user pcpadmin, password secret. It ends with Ctrl-C or pcp_stop_pgpool.",
             args.age,
             sandbox.address()
         ));
@@ -29,6 +29,7 @@ pub(super) fn run(args: &SandboxServeArgs) -> Exit {
         tokio::select! {
             _ = interrupt.recv() => Exit::Done,
             _ = terminate.recv() => Exit::Done,
+            () = sandbox.stopped() => Exit::Done,
         }
     })
 }

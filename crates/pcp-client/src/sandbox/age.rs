@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use pcp_proto::Release;
-use pcp_proto::message::NodeInfoLayout;
+use pcp_proto::message::{NodeInfoLayout, ProcessInfoLayout};
 
 /// A release, or a run of releases, of Pgpool-II that differs from its neighbours on the PCP port.
 ///
@@ -65,6 +65,22 @@ impl Age {
     /// Returns how node info is written.
     pub fn node_info_layout(self) -> NodeInfoLayout {
         NodeInfoLayout::with_fields(self.row().3).unwrap_or(NodeInfoLayout::NEWEST)
+    }
+
+    /// Returns how process info is written.
+    pub fn process_info_layout(self) -> ProcessInfoLayout {
+        let release = self.release();
+        let layout = ProcessInfoLayout::all().filter(|layout| layout.age().at_least <= release).last();
+        layout.unwrap_or(ProcessInfoLayout::NEWEST)
+    }
+
+    /// Returns how many digits of a process id the process count shows; the buffer is too small for the rest.
+    pub(super) fn process_id_digits(self) -> usize {
+        match self {
+            V3_5 => 5,
+            _ if self <= V4_3_1 => 6,
+            _ => 7,
+        }
     }
 
     /// Tells whether health check statistics are answered.

@@ -10,7 +10,8 @@ use pcp_proto::{Frame, ReplyKind, ServerMessage};
 pub enum Answer {
     /// It is ready.
     Now(Reply),
-    /// The worker is busy until then, a time since the world's start: ask [`World::resume`](super::World::resume).
+    /// The worker is busy until then at least, a time since the world's start: ask
+    /// [`World::resume`](super::World::resume).
     Later(Duration),
 }
 

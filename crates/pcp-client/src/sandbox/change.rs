@@ -13,7 +13,7 @@ use super::{Change, FailoverFlag, Mode, World};
 const ID_LIMIT: i32 = 128;
 
 /// What the worker's process id is said to be.
-const WORKER: u32 = 4711;
+pub(super) const WORKER: u32 = 4711;
 
 /// What servers before 4.3 say of a promotion, with the words of another request.
 const OLD_MODE: &str = "invalid pgpool mode for process recovery request";
@@ -41,12 +41,18 @@ impl World {
         Ok(Reply::accepted(ReplyKind::ATTACH_NODE))
     }
 
-    /// Serves a detach, graceful or not: there are no sessions to wait for.
+    /// Serves a detach.
     pub(super) fn detach_node(&mut self, now: Duration, body: &Bytes) -> Result<Reply, Failure> {
+        let change = self.checked_detach(body)?;
+        self.queue(now, change);
+        Ok(Reply::accepted(ReplyKind::DETACH_NODE))
+    }
+
+    /// Reads a detach, and refuses what servers refuse.
+    pub(super) fn checked_detach(&self, body: &Bytes) -> Result<Change, Failure> {
         let id = in_range(number(body)?, "degenerate backend")?;
         self.check_detach(id)?;
-        self.queue(now, Change::Detach(id));
-        Ok(Reply::accepted(ReplyKind::DETACH_NODE))
+        Ok(Change::Detach(id))
     }
 
     fn check_detach(&self, id: usize) -> Result<(), Failure> {
@@ -67,8 +73,17 @@ impl World {
         Ok(())
     }
 
-    /// Serves a promotion, graceful or not.
+    /// Serves a promotion or a switchover; the promotion of a node that is down comes to nothing.
     pub(super) fn promote_node(&mut self, now: Duration, body: &Bytes) -> Result<Reply, Failure> {
+        match self.checked_promotion(body)? {
+            Change::Promote(id) if !self.is_attached(id) => {}
+            change => self.queue(now, change),
+        }
+        Ok(Reply::accepted(ReplyKind::DETACH_NODE))
+    }
+
+    /// Reads a promotion or, since 4.3, a switchover, and refuses what servers refuse.
+    pub(super) fn checked_promotion(&self, body: &Bytes) -> Result<Change, Failure> {
         let id = number(body)?;
         let is_new = self.is_at_least(4, 3);
         let Some(known) = self.existing(id) else {
@@ -93,11 +108,10 @@ impl World {
         }
         if is_new && promote_option(body) == Some(b's') {
             self.check_detach(known)?;
-            self.queue(now, Change::Switchover(known));
-        } else if self.is_attached(known) {
-            self.queue(now, Change::Promote(known));
+            Ok(Change::Switchover(known))
+        } else {
+            Ok(Change::Promote(known))
         }
-        Ok(Reply::accepted(ReplyKind::DETACH_NODE))
     }
 }
 

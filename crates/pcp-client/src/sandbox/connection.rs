@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pcp_proto::message::MessageLevel;
 use pcp_proto::{Fields, Frame, ReplyKind, RequestKind, Salt};
 
 use super::World;
 use super::answer::{Answer, Failure, Reply, Then};
-use super::request::Asked;
+use super::work::Work;
 
 /// Whether a connection is served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,12 +30,24 @@ pub(super) struct Connection {
     /// Whether a request came since the login.
     has_asked: bool,
     /// What the worker is busy with.
-    pub(super) dialing_for: Option<Asked>,
+    pub(super) work: Option<Work>,
+    /// What it serves, or served last.
+    pub(super) request: Option<Frame<RequestKind>>,
+    /// What it tells in notices, where that was asked for.
+    pub(super) client_min_messages: Option<MessageLevel>,
 }
 
 impl Connection {
     pub(super) fn new(standing: Standing) -> Self {
-        Self { standing, salt: None, is_logged_in: false, has_asked: false, dialing_for: None }
+        Self {
+            standing,
+            salt: None,
+            is_logged_in: false,
+            has_asked: false,
+            work: None,
+            request: None,
+            client_min_messages: None,
+        }
     }
 }
 
@@ -44,6 +57,15 @@ impl World {
     /// A connection asks one thing at a time: nothing before [`resume`](Self::resume) gave what comes later.
     pub fn request(&mut self, now: Duration, connection: u64, frame: &Frame<RequestKind>) -> Answer {
         self.advance(now);
+        let Some(open) = self.connections.get_mut(&connection) else {
+            return Answer::Now(Reply::empty(Then::Close));
+        };
+        open.request = Some(frame.clone());
+        let answer = self.answer(now, connection, frame);
+        self.with_notices(connection, answer)
+    }
+
+    fn answer(&mut self, now: Duration, connection: u64, frame: &Frame<RequestKind>) -> Answer {
         let Some(open) = self.connections.get_mut(&connection) else {
             return Answer::Now(Reply::empty(Then::Close));
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use pcp_proto::RequestKind;
 
 use super::answer::Then;
 
@@ -80,6 +81,22 @@ impl Next {
     pub(super) fn of(then: Then) -> Self {
         if then == Then::GoOn { Self::GoOn } else { Self::Close }
     }
+}
+
+/// Tells whether a request changes something.
+pub(super) fn is_change(kind: RequestKind) -> bool {
+    use RequestKind as Kind;
+    matches!(
+        kind,
+        Kind::ATTACH_NODE
+            | Kind::DETACH_NODE
+            | Kind::DETACH_NODE_GRACEFULLY
+            | Kind::PROMOTE_NODE
+            | Kind::PROMOTE_NODE_GRACEFULLY
+            | Kind::RECOVER_NODE
+            | Kind::STOP_PGPOOL
+            | Kind::STOP_CLUSTER
+    )
 }
 
 #[cfg(test)]

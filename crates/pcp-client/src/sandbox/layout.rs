@@ -12,7 +12,7 @@ impl World {
     /// Returns what node info says; the layout leaves out what its age does not have.
     pub(super) fn node_info(&self, id: usize) -> Option<NodeInfo> {
         let node = self.nodes.get(id)?;
-        let (repl_state, sync_state) = self.replication(node);
+        let (repl_state, sync_state) = self.replication(id, node);
         Some(NodeInfo {
             host: node.host.as_str().into(),
             port: node.port,
@@ -32,7 +32,7 @@ impl World {
 
     pub(super) fn health_check_stats(&self, id: usize) -> Option<HealthCheckStats> {
         let node = self.nodes.get(id)?;
-        Some(HealthCheckStats {
+        Some(node.with_checks(HealthCheckStats {
             node_id: u8::try_from(id).ok()?,
             hostname: node.host.as_str().into(),
             port: node.port,
@@ -40,7 +40,7 @@ impl World {
             role: self.role(id).to_string().into(),
             last_status_change: civil_time(node.changed).into(),
             ..HealthCheckStats::default()
-        })
+        }))
     }
 
     /// Returns the word that everything but node info uses.
@@ -76,17 +76,20 @@ impl World {
         }
     }
 
-    /// Tells what the primary knows of a standby.
-    fn replication(&self, node: &Node) -> (&'static str, &'static str) {
+    /// Tells what the primary knows of a standby; of what Pgpool takes for the primary, nothing.
+    fn replication(&self, id: usize, node: &Node) -> (&'static str, &'static str) {
         let streams = |node: &Node| node.postgres.answers() && node.postgres.in_recovery;
         let sends = |node: &Node| node.postgres.answers() && !node.postgres.in_recovery;
-        let is_known = node.status != NodeStatus::Unused && streams(node) && self.nodes.iter().any(sends);
+        let is_known = self.primary != Some(id)
+            && node.status != NodeStatus::Unused
+            && streams(node)
+            && self.nodes.iter().any(sends);
         if is_known { ("streaming", "async") } else { ("", "") }
     }
 }
 
 /// Writes a Unix time as a server in UTC does.
-fn civil_time(unix: i64) -> String {
+pub(super) fn civil_time(unix: i64) -> String {
     let (days, seconds) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
     // Years that begin in March end with the leap day; 719 468 days lie between the first of March of year 0 and 1970.
     let days = days + 719_468;
@@ -132,6 +135,11 @@ mod tests {
             assert!(node.role.is_none_or(|role| role == NodeRole::Standby));
             assert!(node.changed.is_none_or(|changed| changed == World::START));
             assert!(node.repl_state.as_ref().is_none_or(|state| *state == "streaming"));
+            let mut promoted = drill(age);
+            promoted.promote(1).unwrap();
+            promoted.wait(1.0);
+            let primary = promoted.ask(&ReadNodeInfo::Node(id(1))).unwrap().nodes.remove(0);
+            assert!(primary.repl_state.is_none_or(|state| state.is_empty()), "{age}");
 
             let node = drill(age).ask(&ReadNodeInfo::Node(id(2))).unwrap().nodes.remove(0);
             assert_eq!(node.status, NodeStatus::Down);

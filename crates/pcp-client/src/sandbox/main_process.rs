@@ -25,6 +25,8 @@ pub(super) struct MainProcess {
     pub(super) operations: Vec<Operation>,
     pub(super) follow_runs: Vec<FollowRun>,
     pub(super) replacements: usize,
+    /// How often nothing was left to do; graceful requests are answered then.
+    pub(super) runs: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +58,16 @@ impl MainProcess {
         }
     }
 
+    /// Returns what waits behind the operation that is carried out.
+    pub(super) fn waiting_behind(&self) -> Option<Change> {
+        let is_busy = match self.phase {
+            Phase::Look { .. } | Phase::Looked { .. } => true,
+            Phase::TakeNext(_) => self.changed,
+            Phase::Idle | Phase::Settle(_) | Phase::Frozen => false,
+        };
+        self.queue.front().copied().filter(|_| is_busy)
+    }
+
     /// Goes on after an operation that came to nothing.
     pub(super) fn refuse(&mut self, now: Duration) {
         self.phase = Phase::TakeNext(now);
@@ -83,16 +95,21 @@ impl MainProcess {
 }
 
 impl World {
-    /// Returns when something happens next without a request.
+    /// Returns when something happens next without a request; health checks, which only count, are left out.
     pub fn next_due(&self) -> Option<Duration> {
-        self.main.next_due()
+        let end = self.ends_at().filter(|_| !self.is_stopped());
+        self.main.next_due().into_iter().chain(end).min()
     }
 
     /// Does everything that is due until `now`.
     pub fn advance(&mut self, now: Duration) {
-        while let Some(due) = self.main.next_due().filter(|&due| due <= now) {
+        let end = self.ends_at().unwrap_or(now).min(now);
+        while let Some(due) = self.main.next_due().filter(|&due| due <= end) {
+            self.check_health(due);
             self.step(due);
         }
+        self.check_health(now);
+        self.end_if_due(now);
     }
 
     /// Queues an attach as a request does, whether there is such a node or not.
@@ -134,8 +151,11 @@ impl World {
             Phase::Idle | Phase::Frozen => {}
             Phase::TakeNext(_) => match self.main.queue.pop_front() {
                 Some(change) => self.carry_out(now, change),
-                None if std::mem::take(&mut self.main.changed) => self.main.phase = Phase::Settle(now + SETTLE),
-                None => self.main.phase = Phase::Idle,
+                None => {
+                    self.main.runs += 1;
+                    let is_changed = std::mem::take(&mut self.main.changed);
+                    self.main.phase = if is_changed { Phase::Settle(now + SETTLE) } else { Phase::Idle };
+                }
             },
             Phase::Look { until, change, .. } => {
                 if until.is_some_and(|until| until <= now) {

@@ -26,19 +26,27 @@ mod age;
 mod answer;
 mod change;
 mod connection;
+#[cfg(test)]
+mod every_request;
 mod fault;
+mod health_check;
 mod layout;
 mod main_process;
 mod node;
+mod notice;
 mod operation;
+mod pool;
 mod pool_status;
+mod recovery;
 mod request;
 mod search;
 mod server;
 mod settings;
+mod stop;
 #[cfg(test)]
 mod test;
 mod watchdog;
+mod work;
 mod worker;
 mod world;
 
@@ -49,6 +57,6 @@ pub use fault::Fault;
 pub use node::{FailoverFlag, Node, Postgres};
 pub use operation::{Change, FollowRun, Operation};
 pub use server::Sandbox;
-pub use settings::{Mode, Settings};
+pub use settings::{FailoverCommand, Mode, Settings};
 pub use watchdog::{Watchdog, WatchdogPeer, WatchdogState};
 pub use world::World;

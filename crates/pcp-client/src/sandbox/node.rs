@@ -2,6 +2,8 @@
 
 use pcp_proto::message::NodeStatus;
 
+use super::health_check::Checks;
+
 /// A backend of the sandbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -21,6 +23,7 @@ pub struct Node {
     pub flag: FailoverFlag,
     /// The truth.
     pub postgres: Postgres,
+    pub(super) checks: Checks,
 }
 
 /// Whether Pgpool may set a node down.
@@ -65,6 +68,7 @@ impl Node {
             weight: 1.0,
             flag: FailoverFlag::default(),
             postgres: Postgres { alive: true, in_recovery, silent: false },
+            checks: Checks::default(),
         }
     }
 

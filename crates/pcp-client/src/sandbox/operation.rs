@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pcp_proto::message::NodeStatus;
 
-use super::{Mode, Node, World};
+use super::{FailoverCommand, Mode, Node, World};
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,7 +16,7 @@ pub enum Change {
     Detach(usize),
     /// Make a node the primary and set all others down.
     Promote(usize),
-    /// Set the primary down in favour of a node, which the failover command of a real server would promote.
+    /// Set the primary down in favour of a node, which the failover command may promote.
     Switchover(usize),
 }
 
@@ -48,6 +48,7 @@ impl World {
     /// Begins an operation, and ends it unless a primary has to be searched.
     pub(super) fn carry_out(&mut self, now: Duration, change: Change) {
         let has_to_search = self.has_to_search(change);
+        let lost_primary = self.primary;
         let is_done = match change {
             Change::Attach(id) => self.put_up(now, id),
             Change::Detach(id) => self.set_down(now, id),
@@ -58,12 +59,25 @@ impl World {
             self.main.refuse(now);
             return;
         }
+        self.run_failover_command(change, lost_primary);
         let open_connections = self.open_connections();
         self.main.operations.push(Operation { at: now, change, open_connections });
         match change {
             Change::Promote(id) => self.finish(now, change, Some(id)),
             _ if !has_to_search => self.finish(now, change, self.primary),
             _ => self.search(now, change),
+        }
+    }
+
+    /// Promotes what is to follow a primary that went down, where the command does that.
+    fn run_failover_command(&mut self, change: Change, primary: Option<usize>) {
+        let successor = match change {
+            Change::Switchover(id) => Some(id),
+            Change::Detach(id) if primary == Some(id) => self.nodes.iter().position(Node::is_attached),
+            _ => None,
+        };
+        if let Some(id) = successor.filter(|_| self.settings.failover_command == FailoverCommand::Promotes) {
+            self.promote_postgres(id);
         }
     }
 
@@ -157,8 +171,10 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use pcp_proto::message::{PromoteMode, PromoteNode};
+
     use super::super::test::Drill;
-    use super::super::{Age, World};
+    use super::super::{Age, Settings, World};
     use super::*;
 
     fn three(age: Age) -> World {
@@ -216,6 +232,27 @@ mod tests {
             assert_eq!(drill.shown(), "0=down/standby 1=up/primary 2=down/standby");
             assert_eq!(drill.world.follow_runs().is_empty(), follow.is_empty());
         }
+    }
+
+    #[test]
+    fn a_failover_command_promotes_the_node_that_is_to_follow_the_primary() {
+        let promotes = |settings: &mut Settings| settings.failover_command = FailoverCommand::Promotes;
+        for age in Age::ALL {
+            let mut drill = Drill::new(three(age).configure(promotes));
+            drill.detach(2).unwrap();
+            drill.wait(2.0);
+            assert!(
+                drill.world.nodes().iter().skip(1).all(|node| node.postgres.in_recovery),
+                "a standby went down"
+            );
+            drill.detach(0).unwrap();
+            drill.wait(2.0);
+            assert_eq!(drill.shown(), "0=down/standby 1=up/primary 2=down/standby", "{age}");
+        }
+        let mut drill = Drill::new(three(Age::V4_7).configure(promotes));
+        drill.ask(&PromoteNode { node: "2".parse().unwrap(), mode: PromoteMode::Switchover }).unwrap();
+        drill.wait(2.0);
+        assert_eq!(drill.shown(), "0=down/standby 1=up/standby 2=up/primary");
     }
 
     #[test]

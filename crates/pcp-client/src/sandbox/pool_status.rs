@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use pcp_proto::Release;
-use pcp_proto::message::{Parameter, PoolStatus};
+use pcp_proto::message::{MessageLevel, Parameter, PoolStatus};
 
-use super::{Mode, Node, World};
+use super::{FailoverCommand, Mode, Node, World};
 
 /// Since and before which release a parameter is listed.
 type Life = (Option<Release>, Option<Release>);
@@ -49,20 +49,26 @@ const ROWS: &[Row] = &[
     ("pcp_port", ALWAYS, Text("9898"), "PCP port # to bind"),
     ("pcp_socket_dir", ALWAYS, Text("/tmp"), "PCP socket directory"),
     ("enable_pool_hba", ALWAYS, Text("0"), "if true, use pool_hba.conf for client authentication"),
-    ("authentication_timeout", ALWAYS, Text("60"), "maximum time in seconds to complete client authentication"),
+    ("authentication_timeout", before(3, 7), Text("60"), "maximum time in seconds to complete client authentication"),
+    ("authentication_timeout", between((3, 7), (4, 3)), Text("0"), "maximum time in seconds to complete client authentication"),
+    ("authentication_timeout", since(4, 3), Text("60"), "maximum time in seconds to complete client authentication"),
     ("ssl", ALWAYS, Text("0"), "SSL support"),
-    ("num_init_children", before(4, 4), Text("32"), "# of children initially pre-forked"),
-    ("listen_backlog_multiplier", ALWAYS, Text("2"), "determines the size of the queue for pending connections"),
+    ("num_init_children", before(4, 4), Of(|world| world.settings().num_init_children.to_string()), "# of children initially pre-forked"),
+    ("listen_backlog_multiplier", before(3, 7), Text("2"), "determines the size of the queue for pending connections"),
+    ("listen_backlog_multiplier", between((3, 7), (4, 3)), Text("32"), "determines the size of the queue for pending connections"),
+    ("listen_backlog_multiplier", since(4, 3), Text("2"), "determines the size of the queue for pending connections"),
     ("serialize_accept", ALWAYS, Text("0"), "whether to serialize accept() call"),
     ("reserved_connections", since(4, 1), Text("0"), "number of reserved connections"),
-    ("max_pool", ALWAYS, Text("4"), "max # of connection pool per child"),
-    ("num_init_children", since(4, 4), Text("32"), "# of children initially pre-forked"),
+    ("max_pool", ALWAYS, Of(|world| world.settings().max_pool.to_string()), "max # of connection pool per child"),
+    ("num_init_children", since(4, 4), Of(|world| world.settings().num_init_children.to_string()), "# of children initially pre-forked"),
     ("child_life_time", ALWAYS, Text("300"), "if idle for this seconds, child exits"),
     ("connection_life_time", ALWAYS, Text("0"), "if idle for this seconds, connection closes"),
-    ("client_min_messages", ALWAYS, Text("notice"), "controls which message should be sent to client"),
-    ("log_pcp_processes", since(4, 5), Text("1"), "if true, print PCP process forks and anormal exit status to the log"),
+    ("client_min_messages", ALWAYS, Of(client_min_messages), "controls which message should be sent to client"),
+    ("log_pcp_processes", between((4, 5), (4, 6)), Text("1"), "if true, print PCP process forks and anormal exit status to the log"),
+    ("log_pcp_processes", between((4, 6), (4, 7)), Text("1"), "if true, print PCP process forks and a normal exit status to the log"),
+    ("log_pcp_processes", since(4, 7), Text("0"), "if true, print PCP process forks and a normal exit status to the log"),
     ("log_client_messages", since(4, 0), Text("0"), "if non 0, logs any client messages"),
-    ("log_backend_messages", since(4, 6), Text("0"), "if non 0, logs any backend messages"),
+    ("log_backend_messages", since(4, 6), Text("1"), "if non 0, logs any backend messages"),
     ("logdir", before(4, 7), Text("/tmp"), "PgPool status file logging directory"),
     ("work_dir", since(4, 7), Text("/tmp"), "directory to create pgpool_status and lock files"),
     ("replication_mode", before(4, 3), Text("0"), "non 0 if operating in replication mode"),
@@ -78,14 +84,15 @@ const ROWS: &[Row] = &[
     ("health_check_timeout", ALWAYS, Text("20"), "health check timeout"),
     ("health_check_max_retries", ALWAYS, Text("0"), "health check max retries"),
     ("connect_timeout", ALWAYS, Of(|world| world.settings().connect_timeout.as_millis().to_string()), "connect timeout"),
-    ("failover_command", ALWAYS, Text(""), "failover command"),
+    ("failover_command", ALWAYS, Of(failover_command), "failover command"),
     ("failback_command", ALWAYS, Text(""), "failback command"),
     ("fail_over_on_backend_error", before(4, 0), Text("0"), "fail over on backend error"),
     ("failover_on_backend_error", since(4, 0), Text("0"), "failover on backend error"),
-    ("failover_on_backend_shutdown", since(4, 3), Text("0"), "failover on backend shutdown"),
+    ("failover_on_backend_shutdown", between((4, 3), (4, 6)), Text("1"), "failover on backend shutdown"),
+    ("failover_on_backend_shutdown", since(4, 6), Text("0"), "failover on backend shutdown"),
     ("detach_false_primary", since(4, 0), Text("0"), "detach false primary"),
     ("auto_failback", since(4, 1), Text("0"), "auto_failback"),
-    ("recovery_timeout", ALWAYS, Text("90"), "max time in seconds to wait for the recovering node's postmaster"),
+    ("recovery_timeout", ALWAYS, Of(|world| seconds(world.settings().recovery_timeout)), "max time in seconds to wait for the recovering node's postmaster"),
     ("search_primary_node_timeout", ALWAYS, Of(|world| seconds(world.settings().search_primary_node_timeout)), "max time in seconds to search for primary node after failover"),
     ("relcache_expire", ALWAYS, Text("0"), "relation cache expiration time in seconds"),
     ("use_watchdog", ALWAYS, Of(|world| flag(world.settings().watchdog.is_some())), "non 0 if operating in use_watchdog"),
@@ -93,7 +100,7 @@ const ROWS: &[Row] = &[
     ("delegate_IP", between((4, 2), (4, 5)), Text(""), "delegate IP address of leader pgpool"),
     ("delegate_ip", since(4, 5), Text(""), "delegate IP address of leader pgpool"),
     ("wd_priority", ALWAYS, Text("1"), "watchdog priority"),
-    ("memory_cache_enabled", ALWAYS, Text("0"), "If true, use the memory cache functionality, false by default"),
+    ("memory_cache_enabled", ALWAYS, Of(|world| flag(world.settings().memory_cache_enabled)), "If true, use the memory cache functionality, false by default"),
 ];
 
 impl World {
@@ -157,6 +164,20 @@ fn master_slave_mode(world: &World) -> String {
 /// 3.5 sends the word of `pgpool.conf`, later servers a code.
 fn master_slave_sub_mode(world: &World) -> String {
     if world.age().release() < Release::new(3, 7) { "stream" } else { "2" }.to_owned()
+}
+
+/// The level's number among all levels that servers know; those that only a log has come first.
+fn client_min_messages(world: &World) -> String {
+    let level = world.settings().client_min_messages;
+    (10 + MessageLevel::ALL.into_iter().take_while(|&other| other != level).count()).to_string()
+}
+
+fn failover_command(world: &World) -> String {
+    match world.settings().failover_command {
+        FailoverCommand::Unset => "",
+        FailoverCommand::Promotes => "/etc/pgpool-II/failover.sh",
+    }
+    .to_owned()
 }
 
 fn follow_primary_command(world: &World) -> String {

@@ -7,13 +7,10 @@ use pcp_proto::message::{NodeCount, NodeInfos};
 use pcp_proto::{Frame, Release, ReplyKind, RequestKind};
 
 use super::answer::{Answer, Failure, Reply, Then};
+use super::work::Work;
 use super::{Age, Node, World};
 
-/// Requests that no client of this project sends, but others do.
-const DETACH_GRACEFULLY: RequestKind = RequestKind(b'd');
-const PROMOTE_GRACEFULLY: RequestKind = RequestKind(b'j');
-const SET_PARAMETER: RequestKind = RequestKind(b'A');
-const PARAMETER_SET: ReplyKind = ReplyKind(b'a');
+/// A request that servers take and answer with nothing at all.
 const STOP_RECOVERY: RequestKind = RequestKind(b'F');
 
 /// Which nodes a request is about.
@@ -24,40 +21,53 @@ pub(super) enum Asked {
 }
 
 impl World {
-    /// Gives the answer that [`request`](Self::request) put off.
-    pub fn resume(&mut self, now: Duration, connection: u64) -> Reply {
-        self.advance(now);
-        match self.connections.get_mut(&connection).and_then(|open| open.dialing_for.take()) {
-            Some(asked) => self.node_infos(asked),
-            None => Reply::empty(Then::GoOn),
-        }
+    pub(super) fn command(&mut self, now: Duration, connection: u64, frame: &Frame<RequestKind>) -> Answer {
+        use RequestKind as Kind;
+        let body = &frame.body;
+        let answer = match frame.kind {
+            Kind::READ_NODE_INFO => self.read_node_info(now, connection, body),
+            Kind::DETACH_NODE_GRACEFULLY => self.detach_node_gracefully(now, connection, body),
+            Kind::PROMOTE_NODE_GRACEFULLY => self.promote_node_gracefully(now, connection, body),
+            Kind::RECOVER_NODE => self.recover_node(now, connection, body),
+            _ => self.quick_command(now, connection, frame).map(Answer::Now),
+        };
+        answer.unwrap_or_else(|failure| Answer::Now(failure.into()))
     }
 
-    pub(super) fn command(&mut self, now: Duration, connection: u64, frame: &Frame<RequestKind>) -> Answer {
+    /// Serves what is answered at once.
+    fn quick_command(
+        &mut self,
+        now: Duration,
+        connection: u64,
+        frame: &Frame<RequestKind>,
+    ) -> Result<Reply, Failure> {
+        use RequestKind as Kind;
         let body = &frame.body;
-        let reply = match frame.kind {
-            RequestKind::READ_NODE_COUNT => {
+        match frame.kind {
+            Kind::READ_NODE_COUNT => {
                 let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
                 Ok(Reply::of(&NodeCount(count), ReplyKind::NODE_COUNT))
             }
-            RequestKind::READ_NODE_INFO => match self.read_node_info(now, connection, body) {
-                Ok(answer) => return answer,
-                Err(failure) => Err(failure),
-            },
-            RequestKind::READ_HEALTH_CHECK_STATS if self.age.has_health_check_stats() => self.read_stats(body),
-            RequestKind::READ_POOL_STATUS => Ok(Reply::of(&self.pool_status(), ReplyKind::POOL_STATUS)),
-            RequestKind::READ_WATCHDOG_INFO => self.read_watchdog_info(body),
-            RequestKind::ATTACH_NODE => self.attach_node(now, body),
-            RequestKind::DETACH_NODE | DETACH_GRACEFULLY => self.detach_node(now, body),
-            RequestKind::PROMOTE_NODE | PROMOTE_GRACEFULLY => self.promote_node(now, body),
-            SET_PARAMETER => Ok(Reply::accepted(PARAMETER_SET)),
+            Kind::READ_HEALTH_CHECK_STATS if self.age.has_health_check_stats() => self.read_stats(body),
+            Kind::READ_POOL_STATUS => Ok(Reply::of(&self.pool_status(), ReplyKind::POOL_STATUS)),
+            Kind::READ_PROCESS_COUNT => Ok(self.read_process_count()),
+            Kind::READ_PROCESS_INFO => self.read_process_info(body),
+            Kind::READ_WATCHDOG_INFO => self.read_watchdog_info(body),
+            Kind::ATTACH_NODE => self.attach_node(now, body),
+            Kind::DETACH_NODE => self.detach_node(now, body),
+            Kind::PROMOTE_NODE => self.promote_node(now, body),
+            Kind::STOP_PGPOOL => self.check_nothing_is_in_progress().and_then(|()| self.stop_pgpool(now, body)),
+            Kind::STOP_CLUSTER if self.is_at_least(4, 2) => self.stop_pgpool(now, body),
+            Kind::RELOAD_CONFIG if self.is_at_least(4, 2) => reload_config(body),
+            Kind::ROTATE_LOG if self.is_at_least(4, 6) => self.rotate_log(body),
+            Kind::INVALIDATE_QUERY_CACHE if self.is_at_least(4, 6) => self.invalidate_query_cache(),
+            Kind::SET_PARAMETER => self.set_parameter(connection, body),
             STOP_RECOVERY => Ok(Reply::empty(Then::GoOn)),
             RequestKind(letter) => {
                 let detail = format!("unknown PCP packet type \"{}\"", char::from(letter));
                 Err(Failure::fatal("PCP processing request", &detail))
             }
-        };
-        Answer::Now(reply.into())
+        }
     }
 
     fn read_node_info(&mut self, now: Duration, connection: u64, body: &Bytes) -> Result<Answer, Failure> {
@@ -78,10 +88,7 @@ impl World {
         if busy.is_zero() {
             return Ok(Answer::Now(self.node_infos(asked)));
         }
-        if let Some(open) = self.connections.get_mut(&connection) {
-            open.dialing_for = Some(asked);
-        }
-        Ok(Answer::Later(now + busy))
+        Ok(self.put_off(now + busy, connection, Work::Dial(asked)))
     }
 
     /// Returns the nodes that the server connects to for node info.
@@ -95,7 +102,7 @@ impl World {
         }
     }
 
-    fn node_infos(&self, asked: Asked) -> Reply {
+    pub(super) fn node_infos(&self, asked: Asked) -> Reply {
         let ids = match asked {
             Asked::All => 0..self.nodes.len(),
             Asked::Node(id) => id..id + 1,
@@ -129,6 +136,25 @@ impl World {
         Ok(Reply::of(&watchdog.info(self.age, number(body)?), ReplyKind::WATCHDOG_INFO))
     }
 
+    fn rotate_log(&self, body: &Bytes) -> Result<Reply, Failure> {
+        if body.is_empty() {
+            return Err(Failure::crash());
+        }
+        match self.settings.logging_collector {
+            true => Ok(Reply::accepted(ReplyKind::ROTATE_LOG)),
+            false => {
+                Err(Failure::error_with("process log rotation request failed", "logging_collector is disabled"))
+            }
+        }
+    }
+
+    fn invalidate_query_cache(&self) -> Result<Reply, Failure> {
+        match self.settings.memory_cache_enabled {
+            true => Ok(Reply::accepted(ReplyKind::INVALIDATE_QUERY_CACHE)),
+            false => Err(Failure::error("query cache is not enabled")),
+        }
+    }
+
     pub(super) fn existing(&self, id: i32) -> Option<usize> {
         usize::try_from(id).ok().filter(|&id| id < self.nodes.len())
     }
@@ -136,6 +162,11 @@ impl World {
     pub(super) fn is_at_least(&self, major: u8, minor: u8) -> bool {
         self.age.release() >= Release::new(major, minor)
     }
+}
+
+/// Serves a reload: the settings are in force as soon as they are changed here.
+fn reload_config(body: &Bytes) -> Result<Reply, Failure> {
+    if body.is_empty() { Err(Failure::crash()) } else { Ok(Reply::accepted(ReplyKind::RELOAD_CONFIG)) }
 }
 
 /// Reads a number as C does: what is none counts as zero, and what follows it is not looked at.
@@ -154,7 +185,7 @@ pub(super) fn number(body: &Bytes) -> Result<i32, Failure> {
 }
 
 /// Returns the first string of a body.
-fn text(body: &Bytes) -> String {
+pub(super) fn text(body: &Bytes) -> String {
     let text = body.split(|&byte| byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }
@@ -227,7 +258,7 @@ mod tests {
         let table: &[(RequestKind, &'static [u8])] = &[
             (Kind::ATTACH_NODE, b"127\0"), (Kind::DETACH_NODE, b"127\0"), (Kind::DETACH_NODE, b"4\0"),
             (Kind::PROMOTE_NODE, b"2 \0n"), (Kind::READ_NODE_INFO, b"abc\0"), (Kind::READ_NODE_INFO, b"1abc"),
-            (SET_PARAMETER, b"client_min_messages\0debug1\0"), (STOP_RECOVERY, b""),
+            (Kind::SET_PARAMETER, b"client_min_messages\0debug1\0"), (STOP_RECOVERY, b""),
         ];
         for &(kind, body) in table {
             assert_eq!(refusal(NEW, kind, body), None, "{kind} {}", body.escape_ascii());
@@ -280,7 +311,7 @@ mod tests {
         let late = asked + Duration::from_secs(10);
         assert_eq!(drill.world.request(asked, connection, &frame), Answer::Later(late));
         drill.world.detach(asked, 1);
-        let reply = drill.world.resume(late, connection);
+        let Answer::Now(reply) = drill.world.resume(late, connection) else { panic!("it is ready") };
         let row = reply.frames[1].body.clone();
         assert!(row.starts_with(b"NodeInfo\x0010.0.0.2\x005432\x003\x000\0down\0"), "{}", row.escape_ascii());
     }

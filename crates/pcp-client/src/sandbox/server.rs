@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use pcp_proto::RequestKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +36,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Wakes the connections that are not served yet.
     pub(super) replaced: Notify,
+    /// Tells everything that waits that the server is about to end.
+    stopping: Notify,
 }
 
 /// The world, and what was seen of its connections.
@@ -67,14 +71,19 @@ impl Sandbox {
         let shared = Arc::clone(&sandbox.shared);
         sandbox.spawn(async move {
             let mut workers = JoinSet::new();
-            loop {
-                // What fails to be accepted is the client's loss.
-                if let Ok((stream, _)) = listener.accept().await {
-                    let _ = stream.set_nodelay(true);
-                    workers.spawn(worker::serve(&shared, stream, reset_tcp));
+            let accept = async {
+                loop {
+                    // What fails to be accepted is the client's loss.
+                    if let Ok((stream, _)) = listener.accept().await {
+                        let _ = stream.set_nodelay(true);
+                        workers.spawn(worker::serve(&shared, stream, reset_tcp));
+                    }
+                    while workers.try_join_next().is_some() {}
                 }
-                while workers.try_join_next().is_some() {}
-            }
+            };
+            let _: Either<((), _), _> = select(pin!(accept), pin!(shared.stopped())).await;
+            drop(listener);
+            while workers.join_next().await.is_some() {}
         });
         Ok(sandbox)
     }
@@ -91,12 +100,17 @@ impl Sandbox {
         let shared = Arc::clone(&sandbox.shared);
         sandbox.spawn(async move {
             let mut workers = JoinSet::new();
-            loop {
-                if let Ok((stream, _)) = listener.accept().await {
-                    workers.spawn(worker::serve(&shared, stream, drop));
+            let accept = async {
+                loop {
+                    if let Ok((stream, _)) = listener.accept().await {
+                        workers.spawn(worker::serve(&shared, stream, drop));
+                    }
+                    while workers.try_join_next().is_some() {}
                 }
-                while workers.try_join_next().is_some() {}
-            }
+            };
+            let _: Either<((), _), _> = select(pin!(accept), pin!(shared.stopped())).await;
+            drop(listener);
+            while workers.join_next().await.is_some() {}
         });
         Ok(sandbox)
     }
@@ -113,6 +127,7 @@ impl Sandbox {
                 most_open: 0,
             }),
             replaced: Notify::new(),
+            stopping: Notify::new(),
         };
         let address = (Ipv4Addr::UNSPECIFIED, 0).into();
         Self { shared: Arc::new(shared), address, tasks: Mutex::new(JoinSet::new()) }
@@ -163,6 +178,11 @@ impl Sandbox {
         self.shared.lock().most_open
     }
 
+    /// Waits until a client has stopped it: nothing listens then, and every connection ends.
+    pub async fn stopped(&self) {
+        self.shared.stopped().await;
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
@@ -174,12 +194,15 @@ impl Shared {
     /// Works with the world after what was due was done, and wakes whom that concerns.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Duration) -> T) -> T {
         let mut state = self.lock();
-        let replacements = state.world.replacements();
+        let (replacements, end) = (state.world.replacements(), state.world.ends_at());
         let now = self.start.elapsed();
         state.world.advance(now);
         let result = work(&mut state, now);
         if state.world.replacements() != replacements {
             self.replaced.notify_waiters();
+        }
+        if state.world.ends_at() != end {
+            self.stopping.notify_waiters();
         }
         result
     }
@@ -187,6 +210,18 @@ impl Shared {
     /// Sleeps until a time of the world.
     pub(super) async fn sleep_until(&self, time: Duration) {
         tokio::time::sleep_until(self.start + time).await;
+    }
+
+    /// Waits for the end of the server.
+    pub(super) async fn stopped(&self) {
+        loop {
+            // From here on no end is missed.
+            let stopping = self.stopping.notified();
+            match self.with(|state, _| state.world.ends_at()) {
+                Some(time) => return self.sleep_until(time).await,
+                None => stopping.await,
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -212,4 +247,53 @@ impl State {
 /// Closes a connection so that the peer sees a reset.
 fn reset_tcp(stream: TcpStream) {
     let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+mod tests {
+    use pcp_proto::Event;
+    use pcp_proto::message::{Batch, DetachNodeGracefully, StopMode, StopPgpool};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::super::Age;
+    use super::super::test::{MINUTE, connect, talk};
+    use super::*;
+
+    fn world(age: Age) -> World {
+        World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432)
+    }
+
+    #[tokio::test]
+    async fn a_stopped_server_answers_closes_every_connection_and_listens_no_more() {
+        let sandbox = Sandbox::start(world(Age::V4_7)).await.unwrap();
+        let mut idle = TcpStream::connect(sandbox.address()).await.unwrap();
+        idle.write_all(b"M\0\0\0\x04").await.unwrap();
+        idle.read_exact(&mut [0; 9]).await.unwrap();
+        let stream = TcpStream::connect(sandbox.address()).await.unwrap();
+        let (events, _) = talk(stream, Batch::encode(&StopPgpool { mode: StopMode::Fast })).await;
+        assert!(matches!(events[..], [Event::LoggedIn, Event::Reply { .. }]));
+        let end = timeout(MINUTE, idle.read(&mut [0])).await.unwrap();
+        assert_eq!(end.unwrap_or_default(), 0);
+        timeout(MINUTE, sandbox.stopped()).await.unwrap();
+        while TcpStream::connect(sandbox.address()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(sandbox.with(|world| world.is_stopped()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_put_off_more_than_once_comes() {
+        let sandbox = Sandbox::unbound(world(Age::V4_7));
+        sandbox.with(|world| world.open_session(Duration::ZERO));
+        let start = Instant::now();
+        let graceful = Batch::encode(&DetachNodeGracefully { node: "2".parse().unwrap() });
+        let talk = tokio::spawn(talk(connect(&sandbox), graceful));
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        sandbox.with(|world| world.close_session(Duration::from_secs(4)));
+        let (events, end) = talk.await.unwrap();
+        end.unwrap();
+        assert_eq!((events.len(), start.elapsed().as_secs()), (2, 6));
+        assert!(!sandbox.with(|world| world.nodes()[2].is_attached()));
+    }
 }

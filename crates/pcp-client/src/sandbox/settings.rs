@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pcp_proto::Credentials;
+use pcp_proto::message::MessageLevel;
 
 use super::watchdog::Watchdog;
 
@@ -22,6 +23,26 @@ pub struct Settings {
     /// The command for standbys after a change of primary; unset when empty. It is not run:
     /// [`World::follow_runs`](super::World::follow_runs) tells what would be.
     pub follow_primary_command: String,
+    /// The command that runs when a node goes down.
+    pub failover_command: FailoverCommand,
+    /// How many children serve SQL sessions. 32 unless set.
+    pub num_init_children: usize,
+    /// How many pools of connections each child has. 4 unless set.
+    pub max_pool: usize,
+    /// The process id of the first child; the others follow it. Old servers cut long ones in the process count.
+    pub first_process_id: u32,
+    /// How long a graceful request waits for the sessions to end. 90 s unless set; servers count it in steps of three
+    /// seconds.
+    pub recovery_timeout: Duration,
+    /// How long online recovery of a node takes, 5 s unless set; `None` is a PostgreSQL without the functions for it, where
+    /// recovery fails.
+    pub recovery_time: Option<Duration>,
+    /// Whether there is a log file that can be rotated.
+    pub logging_collector: bool,
+    /// Whether there is a query cache that can be emptied.
+    pub memory_cache_enabled: bool,
+    /// What a connection tells in notices unless it asks for more. From debug1 on there are some, even before the salt.
+    pub client_min_messages: MessageLevel,
     /// What the nodes are to each other.
     pub mode: Mode,
     /// The watchdog, where it is on.
@@ -46,6 +67,17 @@ pub enum Mode {
     Raw,
 }
 
+/// What the command does that runs when a node goes down; it takes no time here.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FailoverCommand {
+    /// There is none.
+    #[default]
+    Unset,
+    /// It promotes the PostgreSQL that is to follow a primary: the node that a switchover names, or else the first one
+    /// that is up.
+    Promotes,
+}
+
 impl Settings {
     pub(super) fn new(credentials: Option<Credentials>) -> Self {
         Self {
@@ -54,6 +86,15 @@ impl Settings {
             health_check_period: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
             follow_primary_command: String::new(),
+            failover_command: FailoverCommand::default(),
+            num_init_children: 32,
+            max_pool: 4,
+            first_process_id: 21_926,
+            recovery_timeout: Duration::from_secs(90),
+            recovery_time: Some(Duration::from_secs(5)),
+            logging_collector: false,
+            memory_cache_enabled: false,
+            client_min_messages: MessageLevel::Notice,
             mode: Mode::default(),
             watchdog: None,
             operation_delay: Duration::from_millis(2),

@@ -50,12 +50,7 @@ impl Drill {
 
     /// Connects, logs in, asks and closes; waits for an answer that comes later.
     pub(super) fn ask<R: Request>(&mut self, request: &R) -> Result<R::Reply, String> {
-        let reply = self.frame(&request.encode());
-        let last = reply.frames.last().expect("an answer");
-        match last.kind == R::REPLY {
-            true => Ok(R::Reply::decode(&reply.frames).unwrap()),
-            false => Err(ServerMessage::decode(&last.body).unwrap().to_string()),
-        }
+        read::<R>(&self.frame(&request.encode()))
     }
 
     /// The same with a frame.
@@ -70,20 +65,52 @@ impl Drill {
     pub(super) fn log_in(&mut self) -> u64 {
         let connection = self.world.connect(self.now);
         let reply = self.send(connection, &Frame::new(RequestKind::READ_SALT, &b""[..]));
-        let salt = Salt::decode(&reply.frames[0]).unwrap();
+        let salt = reply.frames.iter().find_map(|frame| Salt::decode(frame).ok()).unwrap();
         let login = Credentials::new(World::USER, World::PASSWORD.as_bytes()).unwrap().login(salt);
-        assert_eq!(&self.send(connection, &login).frames[0].body[..], b"AuthenticationOK\0");
+        let reply = self.send(connection, &login);
+        assert!(reply.frames.iter().any(|frame| frame.body == "AuthenticationOK\0"));
         connection
     }
 
     pub(super) fn send(&mut self, connection: u64, frame: &Frame<RequestKind>) -> Reply {
-        match self.world.request(self.now, connection, frame) {
-            Answer::Now(reply) => reply,
-            Answer::Later(time) => {
-                self.now = time;
-                self.world.resume(time, connection)
+        self.send_for(Duration::MAX, connection, frame).expect("an answer")
+    }
+
+    /// Asks, and waits for an answer until the time is over.
+    pub(super) fn ask_for<R: Request>(&mut self, limit: Duration, request: &R) -> Option<Result<R::Reply, String>> {
+        self.reply_within(limit, &request.encode()).map(|reply| read::<R>(&reply))
+    }
+
+    /// The same with a frame.
+    pub(super) fn reply_within(&mut self, limit: Duration, frame: &Frame<RequestKind>) -> Option<Reply> {
+        let connection = self.log_in();
+        let reply = self.send_for(limit, connection, frame);
+        self.world.disconnect(self.now, connection);
+        reply
+    }
+
+    fn send_for(&mut self, limit: Duration, connection: u64, frame: &Frame<RequestKind>) -> Option<Reply> {
+        let end = self.now.saturating_add(limit);
+        let mut answer = self.world.request(self.now, connection, frame);
+        loop {
+            match answer {
+                Answer::Now(reply) => return Some(reply),
+                Answer::Later(time) if time > end => return None,
+                Answer::Later(time) => {
+                    self.now = time;
+                    answer = self.world.resume(time, connection);
+                }
             }
         }
+    }
+}
+
+/// Reads a reply or a refusal.
+fn read<R: Request>(reply: &Reply) -> Result<R::Reply, String> {
+    let last = reply.frames.last().expect("an answer");
+    match last.kind == R::REPLY {
+        true => Ok(R::Reply::decode(&reply.frames).unwrap()),
+        false => Err(ServerMessage::decode(&last.body).unwrap().to_string()),
     }
 }
 

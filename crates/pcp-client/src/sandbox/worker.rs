@@ -1,14 +1,16 @@
 //! Serving one connection.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
+use futures_util::future::{Either, select};
 use pcp_proto::{Frame, FrameDecoder, FrameError, MAX_REQUEST, RequestKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::answer::{Answer, Reply, Then};
-use super::fault::{Fault, Next, Sent};
+use super::fault::{Fault, Next, Sent, is_change};
 use super::server::Shared;
 use super::{Standing, World};
 
@@ -32,8 +34,11 @@ where
         _open: Open { shared: Arc::clone(shared), number },
     };
     async move {
+        let shared = Arc::clone(&worker.shared);
         // What goes wrong with the connection itself is the client's to see.
-        if let Ok(End::Reset) = worker.run().await {
+        let is_reset =
+            matches!(select(pin!(worker.run()), pin!(shared.stopped())).await, Either::Left((Ok(End::Reset), _)));
+        if is_reset {
             reset(worker.stream);
         }
     }
@@ -133,16 +138,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Worker<S> {
     }
 
     async fn answer(&mut self, frame: &Frame<RequestKind>) -> Reply {
-        let answer = self.shared.with(|state, now| {
+        let mut answer = self.shared.with(|state, now| {
             state.log(self.number, frame.kind);
             state.world.request(now, self.number, frame)
         });
-        match answer {
-            Answer::Now(reply) => reply,
-            Answer::Later(time) => {
-                self.shared.sleep_until(time).await;
-                self.shared.with(|state, now| state.world.resume(now, self.number))
-            }
+        loop {
+            let time = match answer {
+                Answer::Now(reply) => return reply,
+                Answer::Later(time) => time,
+            };
+            self.shared.sleep_until(time).await;
+            answer = self.shared.with(|state, now| state.world.resume(now, self.number));
         }
     }
 
@@ -191,10 +197,6 @@ fn encode(reply: &Reply) -> BytesMut {
         frame.encode(&mut bytes);
     }
     bytes
-}
-
-fn is_change(kind: RequestKind) -> bool {
-    matches!(kind, RequestKind::ATTACH_NODE | RequestKind::DETACH_NODE | RequestKind::PROMOTE_NODE)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use pcp_proto::message::{NodeRole, NodeStatus};
 
 use super::connection::Connection;
 use super::main_process::MainProcess;
+use super::pool::Children;
+use super::stop::End;
 use super::{Age, FollowRun, Mode, Node, Operation, Settings, Standing};
 
 /// A Pgpool and its PostgreSQL servers, as far as PCP shows them.
@@ -24,6 +26,10 @@ pub struct World {
     /// A primary that was put into quarantine and comes back as the primary.
     pub(super) quarantined_primary: Option<usize>,
     pub(super) main: MainProcess,
+    pub(super) children: Children,
+    /// When health is checked next; `None` while it is not.
+    pub(super) next_check: Option<Duration>,
+    pub(super) end: End,
     pub(super) connections: BTreeMap<u64, Connection>,
     pub(super) next_connection: u64,
     pub(super) salts: u32,
@@ -48,6 +54,9 @@ impl World {
             primary: None,
             quarantined_primary: None,
             main: MainProcess::default(),
+            children: Children::new(),
+            next_check: Some(Duration::ZERO),
+            end: End::default(),
             connections: BTreeMap::new(),
             next_connection: 0,
             salts: 0,
@@ -206,7 +215,11 @@ impl World {
         self.advance(now);
         let number = self.next_connection;
         self.next_connection += 1;
-        let standing = self.main.standing_of_newcomer();
+        let standing = match self.end {
+            End::Gone => return number,
+            End::WhenIdle => Standing::Waiting,
+            End::Never | End::At(_) => self.main.standing_of_newcomer(),
+        };
         self.connections.insert(number, Connection::new(standing));
         number
     }
