@@ -10,8 +10,8 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 ///
 /// **Before 4.5 send it no sooner than a few seconds after any other change, failover or failback.** Pgpool replaces its PCP
 /// process about a second after each; a graceful request that is under way then waits for the main process, which waits for it:
-/// until somebody kills the worker there is no PCP and no failover any more (seen on 4.3.5). The protocol shows no sign by which
-/// to tell that the replacement is over.
+/// from then on no PCP connection is answered and no change is carried out, also after the client has gone (seen on 4.3.5). The
+/// protocol shows no sign by which to tell that the replacement is over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DetachNodeGracefully {
     /// The node.
