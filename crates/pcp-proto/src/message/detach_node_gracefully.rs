@@ -7,6 +7,11 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 /// that, nothing is detached and the answer is the same, so success means nothing: read the state back.
 /// Refused with an error, and at once: a node that is down already, and one whose backend_flag is DISALLOW_TO_FAILOVER.
 /// **3.7.0 to 3.7.2 never answer**; only a [`DetachNode`](super::DetachNode) detaches there.
+///
+/// **Before 4.5 send it no sooner than a few seconds after any other change, failover or failback.** Pgpool replaces its PCP
+/// process about a second after each; a graceful request that is under way then waits for the main process, which waits for it:
+/// from then on no PCP connection is answered and no change is carried out, also after the client has gone (seen on 4.3.5). The
+/// protocol shows no sign by which to tell that the replacement is over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DetachNodeGracefully {
     /// The node.

@@ -5,6 +5,8 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind, Requirement};
 ///
 /// Like [`PromoteNode`](super::PromoteNode) in everything else. Where sessions stay longer than recovery_timeout (90 s
 /// by default) nothing is done and the answer is the same: read the state back.
+///
+/// Before 4.5 it may lock Pgpool up behind another change, as [`DetachNodeGracefully`](super::DetachNodeGracefully) does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PromoteNodeGracefully {
     /// The node.
