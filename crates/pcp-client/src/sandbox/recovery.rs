@@ -195,6 +195,7 @@ mod tests {
             let mut drill = drill(Age::V4_7, |_| {});
             drill.world.kill_postgres(0);
             drill.detach(0).unwrap();
+            assert!(!recover(&mut drill.clone(), 2).unwrap_err().contains("in progress"), "it has not begun");
             drill.wait(0.5);
             assert!(!recover(&mut drill, 2).unwrap_err().contains("in progress"), "nothing waits behind it");
             ask(&mut drill).unwrap();

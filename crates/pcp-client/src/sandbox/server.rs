@@ -276,9 +276,12 @@ mod tests {
         let end = timeout(MINUTE, idle.read(&mut [0])).await.unwrap();
         assert_eq!(end.unwrap_or_default(), 0);
         timeout(MINUTE, sandbox.stopped()).await.unwrap();
-        while TcpStream::connect(sandbox.address()).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
+        let refused = async {
+            while TcpStream::connect(sandbox.address()).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(MINUTE, refused).await.unwrap();
         assert!(sandbox.with(|world| world.is_stopped()));
     }
 
