@@ -278,6 +278,8 @@ mod tests {
         check("10.0.0.2", &["pg1", "pg2"], Ok(1));
         check("pg2", &["10.0.0.1", "fd00::2"], Ok(1));
         check("vip", &["10.0.0.1", "10.0.0.2"], Err("vip is ambiguous"));
+        // A node that has the address itself goes before a name that leads to it.
+        check("::ffff:10.0.0.1", &["pg1", "10.0.0.1"], Ok(1));
         check("nowhere", &["pg1", "gone"], Err("no node nowhere"));
         check("nowhere", &[], Err("it has no nodes at all"));
     }
