@@ -138,7 +138,8 @@ async fn log_in(cluster: &Cluster) -> Result<()> {
                 assert_eq!(count, NodeCount(3));
                 return Ok(());
             }
-            // In the instant in which Pgpool replaces its PCP process it may reset a connection. Silence would be a freeze.
+            // In the instant in which Pgpool replaces its PCP process it may reset a connection. Silence would be a
+            // freeze.
             Err(error) if error.kind() == ErrorKind::Disconnected => {}
             Err(error) => return Err(error.into()),
         }

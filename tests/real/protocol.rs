@@ -267,7 +267,8 @@ impl Pgpool {
         Ok(Client::new(connector.connect(deadline).await?, credentials, Limits::new(deadline)))
     }
 
-    /// Asks for a change, again where the connection ended before it was sent: Pgpool replaces its PCP process after changes.
+    /// Asks for a change, again where the connection ended before it was sent: Pgpool replaces its PCP process
+    /// after changes.
     async fn finish<R: Request + Copy>(&self, change: R) -> Result<Result<R::Reply, Error>> {
         for _ in 0..20 {
             match self.connect().await?.finish(change).await {
@@ -310,10 +311,11 @@ impl Pgpool {
         })
     }
 
-    /// Changes nodes, and waits until they are so and Pgpool has replaced its PCP process, which it does behind every change.
+    /// Changes nodes, and waits until they are so and Pgpool has replaced its PCP process, which it does behind
+    /// every change.
     ///
-    /// Up to 4.4 a graceful change must not come before that: its worker waits for the main process, which waits for the
-    /// worker to end.
+    /// Up to 4.4 a graceful change must not come before that: its worker waits for the main process, which waits
+    /// for the worker to end.
     async fn changes<R: Request<Reply = Accepted> + Copy>(&self, change: R, wanted: [State; NODES]) -> Result<()> {
         let before = self.pcp_process()?;
         self.accepts(change).await?;

@@ -19,7 +19,8 @@ const ROLES: [&str; NODES] = ["0 attached primary", "1 attached standby", "2 att
 
 /// A primary (node 0), two streaming standbys (1 and 2) and before them a Pgpool, or three with a watchdog.
 ///
-/// All is removed on drop, and also when the test process dies in any way. Methods that take a node fail for one above 2.
+/// All is removed on drop, and also when the test process dies in any way. Methods that take a node fail for one
+/// above 2.
 #[derive(Debug)]
 pub struct Cluster {
     version: Version,
@@ -35,8 +36,8 @@ impl Cluster {
     /// Start one, and return once both standbys stream, PCP answers and `SHOW POOL_NODES` shows a primary and two
     /// standbys up.
     ///
-    /// Waits while too many other clusters run. The first call for a version on a machine builds the image: a minute
-    /// or two.
+    /// Waits while too many other clusters run. The first call for a version on a machine builds the image: a
+    /// minute or two.
     ///
     /// # Errors
     ///
@@ -110,8 +111,8 @@ impl Cluster {
         self.nodes.get(node).with_context(|| format!("there is no node {node}"))
     }
 
-    /// Return the `backend_hostname` that Pgpool knows a node by: an IPv4 address. Unlike elsewhere, any node has one, so
-    /// that a test can name one that does not exist.
+    /// Return the `backend_hostname` that Pgpool knows a node by: an IPv4 address. Unlike elsewhere, any node has
+    /// one, so that a test can name one that does not exist.
     #[must_use]
     pub fn address(&self, node: usize) -> String {
         node_address(&self.network, node).to_string()

@@ -44,7 +44,8 @@ impl Docker {
         process::run(self.command, self.input, self.limit).with_context(|| format!("docker {}", self.words))
     }
 
-    /// Run it and return its standard output, trimmed; an exit code other than 0 is an error with the end of what it wrote.
+    /// Run it and return its standard output, trimmed; an exit code other than 0 is an error with the end of what
+    /// it wrote.
     pub(crate) fn run(self) -> Result<String> {
         let words = self.words.clone();
         let output = self.output()?;

@@ -57,8 +57,9 @@ fn is_set(variable: &String) -> bool {
     env::var_os(variable).is_some()
 }
 
-/// Returns how this machine's own apt reaches the archive, as far as a container must do the same: through which proxy,
-/// and whether a mirror that stands still (sid's index expires after a week) is accepted. Empty on most machines.
+/// Returns how this machine's own apt reaches the archive, as far as a container must do the same: through which
+/// proxy, and whether a mirror that stands still (sid's index expires after a week) is accepted. Empty on most
+/// machines.
 fn apt_settings() -> String {
     const CARRIED: [&str; 4] =
         ["Acquire::http::Proxy ", "Acquire::https::Proxy ", "Acquire::Check-Valid-Until ", "Acquire::Check-Date "];

@@ -20,7 +20,8 @@ pub(crate) fn exclusive(name: &str) -> Result<File> {
     Ok(file)
 }
 
-/// Wait until fewer than the permitted number of clusters run on this machine, and count as one until it is dropped.
+/// Wait until fewer than the permitted number of clusters run on this machine, and count as one until it is
+/// dropped.
 ///
 /// `PCP_TESTS_CLUSTERS` changes the number.
 pub(crate) fn cluster_slot() -> Result<File> {

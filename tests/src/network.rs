@@ -20,8 +20,8 @@ pub(crate) struct Network {
 impl Network {
     /// Create one in a subnet that is free.
     ///
-    /// Docker keeps a container's address over a stop only in a subnet that was asked for. It also knows best which is
-    /// free: so it may choose one first, and is then asked for that one.
+    /// Docker keeps a container's address over a stop only in a subnet that was asked for. It also knows best which
+    /// is free: so it may choose one first, and is then asked for that one.
     pub(crate) fn create() -> Result<Self> {
         static CREATING: Mutex<()> = Mutex::new(());
         static COUNT: AtomicU32 = AtomicU32::new(0);

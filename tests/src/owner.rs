@@ -1,7 +1,7 @@
 //! Who owns a container or network, and how it goes away when the owner dies without a word.
 //!
-//! Three nets: a cluster removes its own on drop; a detached reaper process removes what is left when this process is
-//! gone (a pipe tells it, so SIGKILL and Ctrl-C count too); and each process first sweeps what is left of
+//! Three nets: a cluster removes its own on drop; a detached reaper process removes what is left when this process
+//! is gone (a pipe tells it, so SIGKILL and Ctrl-C count too); and each process first sweeps what is left of
 //! processes that no longer exist, for the case that the reaper was killed with its master.
 
 use std::collections::BTreeSet;
@@ -100,7 +100,8 @@ impl Owner {
         })
     }
 
-    /// Tells whether the owner written as `text` is certainly gone. A process of another pid namespace is not visible.
+    /// Tells whether the owner written as `text` is certainly gone. A process of another pid namespace is not
+    /// visible.
     fn knows_dead(&self, text: &str) -> bool {
         let mut parts = text.split('.');
         let (Some(boot), Some(namespace), Some(pid), Some(start)) =

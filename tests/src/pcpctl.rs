@@ -11,8 +11,8 @@ use crate::{Cluster, PCP_PASSWORD, PCP_USER};
 
 /// A run of `pcpctl` in the making; [`pcpctl!`](crate::pcpctl) begins one.
 ///
-/// The environment is empty, the working directory is `/`, standard input is at its end, there is no terminal: a hook has
-/// no more than that.
+/// The environment is empty, the working directory is `/`, standard input is at its end, there is no terminal: a
+/// hook has no more than that.
 #[derive(Debug)]
 pub struct Pcpctl {
     command: Command,
@@ -63,7 +63,8 @@ impl Pcpctl {
         self
     }
 
-    /// Change the time after which it is killed and the run is an error, 90 s otherwise: longer than its own deadlines.
+    /// Change the time after which it is killed and the run is an error, 90 s otherwise: longer than its own
+    /// deadlines.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;

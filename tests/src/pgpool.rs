@@ -49,8 +49,8 @@ impl Pgpool {
 
     /// Return the port of 127.0.0.1 that leads to PCP.
     ///
-    /// Docker's proxy listens there whether or not Pgpool runs: while it does not, a connection is accepted and closed
-    /// at once. [`pcp_address`](Self::pcp_address) behaves like a real host's.
+    /// Docker's proxy listens there whether or not Pgpool runs: while it does not, a connection is accepted and
+    /// closed at once. [`pcp_address`](Self::pcp_address) behaves like a real host's.
     #[must_use]
     pub fn pcp_port(&self) -> u16 {
         self.pcp_port.load(Ordering::Relaxed)
@@ -62,8 +62,8 @@ impl Pgpool {
         self.sql_port.load(Ordering::Relaxed)
     }
 
-    /// Return PCP's address in the cluster's network, reached without a proxy: refused when nobody listens, silent when
-    /// packets are swallowed, reset when Pgpool is killed.
+    /// Return PCP's address in the cluster's network, reached without a proxy: refused when nobody listens, silent
+    /// when packets are swallowed, reset when Pgpool is killed.
     #[must_use]
     pub fn pcp_address(&self) -> SocketAddr {
         (self.host.address(), PCP_PORT).into()

@@ -64,7 +64,8 @@ impl Postgres {
         self.host.act(["kill-postgres"])
     }
 
-    /// Make a standby the primary of itself, and return once it writes. Neither Pgpool nor the other nodes are told.
+    /// Make a standby the primary of itself, and return once it writes. Neither Pgpool nor the other nodes are
+    /// told.
     ///
     /// # Errors
     ///

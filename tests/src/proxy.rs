@@ -25,8 +25,8 @@ impl Proxy {
         Self::start_with(pgpool, None)
     }
 
-    /// Start a relay that passes nothing back any more once a request of this kind was passed on, on that connection and all
-    /// later ones.
+    /// Start a relay that passes nothing back any more once a request of this kind was passed on, on that
+    /// connection and all later ones.
     ///
     /// # Errors
     ///

@@ -11,9 +11,9 @@ pub(crate) const POSTGRES_PORT: u16 = 5433;
 
 /// Settings of a cluster's Pgpool that differ from the defaults below.
 ///
-/// The default is the configuration for a Pgpool whose failovers are decided elsewhere: no health checks, no failover by
-/// itself, no failover, failback or follow command, `search_primary_node_timeout = 3`, load balancing, all nodes
-/// `ALLOW_TO_FAILOVER`, 8 children.
+/// The default is the configuration for a Pgpool whose failovers are decided elsewhere: no health checks, no
+/// failover by itself, no failover, failback or follow command, `search_primary_node_timeout = 3`, load balancing,
+/// all nodes `ALLOW_TO_FAILOVER`, 8 children.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     changed: BTreeMap<String, String>,
@@ -114,8 +114,8 @@ const DEFAULTS: [(&str, &str); 21] = [
 const WATCHDOG_PORT: u16 = 9000;
 const HEARTBEAT_PORT: u16 = 9694;
 
-/// Lists what a member of a watchdog needs, with short times. Up to 4.1 each member's file names the others; later all have
-/// the same and a file `pgpool_node_id` beside it.
+/// Lists what a member of a watchdog needs, with short times. Up to 4.1 each member's file names the others; later
+/// all have the same and a file `pgpool_node_id` beside it.
 fn watchdog(version: Version, members: &Members<'_>) -> Vec<(String, String)> {
     let mut settings: Vec<(String, String)> = [
         ("use_watchdog", "on"),

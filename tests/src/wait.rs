@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow};
 
 /// Poll `condition` until it returns `Ok`, and return that value.
 ///
-/// An `Err` means "not yet" and describes what was seen; [`anyhow::ensure!`] fits. The pause between two looks grows
-/// from 10 to 100 ms. At least one look is taken, whatever the limit.
+/// An `Err` means "not yet" and describes what was seen; [`anyhow::ensure!`] fits. The pause between two looks
+/// grows from 10 to 100 ms. At least one look is taken, whatever the limit.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! The protocol crate against recorded traffic: what Pgpool's own tools sent and what real servers answered. Needs no
-//! Docker.
+//! The protocol crate against recorded traffic: what Pgpool's own tools sent and what real servers answered. Needs
+//! no Docker.
 
 // clippy.toml allows these in tests, but takes only functions with #[test] for such; here they call the real ones.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
@@ -122,7 +122,8 @@ fn exit_tells_of_the_login_only(capture: &Capture, answers: &[Answer]) -> Result
     }
 }
 
-/// What replies tell of the age of each version is true, and as much as can be told: by pool status, and by all of them.
+/// What replies tell of the age of each version is true, and as much as can be told: by pool status, and by all of
+/// them.
 #[test]
 fn ages_hold_the_recorded_versions() {
     let mut known: Vec<(String, [ServerAge; 2])> = Vec::new();

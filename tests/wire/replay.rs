@@ -94,8 +94,9 @@ fn receive(event: Event, tickets: &[Ticket], requests: &[Frame<RequestKind>], an
     }
 }
 
-/// Go through the exchange as it was recorded, and return what our session sends: the request when the login was accepted
-/// and the goodbye when it was answered, as the tools do, or everything at once where the recorded client did so.
+/// Go through the exchange as it was recorded, and return what our session sends: the request when the login was
+/// accepted and the goodbye when it was answered, as the tools do, or everything at once where the recorded client
+/// did so.
 pub(crate) fn sent(capture: &Capture, requests: Vec<Message>) -> Result<Vec<Frame<RequestKind>>, String> {
     let password = capture.password.as_deref().ok_or("the password is not known")?;
     let user = capture.user.clone().ok_or("the user is not known")?;

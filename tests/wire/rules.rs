@@ -61,7 +61,8 @@ pub(crate) fn compare_replies(again: &[Frame<ReplyKind>], recorded: &[Frame<Repl
     Ok(())
 }
 
-/// Recorded: a byte of uninitialised memory behind each field of a message that was cut at 254 bytes; it is not kept.
+/// Recorded: a byte of uninitialised memory behind each field of a message that was cut at 254 bytes; it is not
+/// kept.
 fn has_stray_bytes(again: &Frame<ReplyKind>, recorded: &Frame<ReplyKind>) -> bool {
     let is_message = matches!(again.kind, ReplyKind::ERROR | ReplyKind::NOTICE);
     let mut rest = &recorded.body[..];

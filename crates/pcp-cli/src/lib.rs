@@ -1,7 +1,8 @@
 //! `pcpctl`: makes Pgpool-II's view of its nodes what you asked for, and proves it.
 //!
-//! A thin shell over `pcp-client`: it reads arguments and environment, calls one function of the library, prints what
-//! came of it and ends with an exit code that means something. No protocol knowledge and no decisions are here.
+//! A thin shell over `pcp-client`: it reads arguments and environment, calls one function of the library, prints
+//! what came of it and ends with an exit code that means something. No protocol knowledge and no decisions are
+//! here.
 
 mod args;
 mod cmd;
@@ -29,7 +30,8 @@ pub fn main() -> ! {
     process::exit(exit.code())
 }
 
-/// Shows help, or what is wrong with the arguments. A hook's caller reads stdout, so its verdict goes there as well.
+/// Shows help, or what is wrong with the arguments. A hook's caller reads stdout, so its verdict goes there as
+/// well.
 fn usage(error: &clap::Error, verb: Option<OsString>) -> Exit {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {

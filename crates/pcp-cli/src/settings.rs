@@ -133,8 +133,8 @@ struct Passwords<'a> {
 }
 
 impl Passwords<'_> {
-    /// Finds the password: a prompt that was asked for, a flag, the environment, `~/.pcppass`, else a prompt where one is
-    /// possible.
+    /// Finds the password: a prompt that was asked for, a flag, the environment, `~/.pcppass`, else a prompt where
+    /// one is possible.
     fn find(&self, endpoint: &Endpoint) -> Result<SecretSlice<u8>, SettingsError> {
         if self.prompt.is_some_and(|prompt| prompt.prompt) {
             return self.ask(endpoint);

@@ -112,7 +112,8 @@ impl Connector {
     }
 }
 
-/// Sends small writes at once, and notices a peer that is gone. A socket that takes none of this works all the same.
+/// Sends small writes at once, and notices a peer that is gone. A socket that takes none of this works all the
+/// same.
 fn prepare(stream: &TcpStream) {
     const IDLE: Duration = Duration::from_secs(10);
     let keepalive = TcpKeepalive::new().with_time(IDLE).with_interval(IDLE);

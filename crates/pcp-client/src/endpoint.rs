@@ -54,8 +54,8 @@ impl Endpoint {
         Ok(Self::Tcp { host: host.to_owned(), port })
     }
 
-    /// Returns the endpoint of a Pgpool on this host: the socket in a directory that packages use, where there is one, else
-    /// `localhost`.
+    /// Returns the endpoint of a Pgpool on this host: the socket in a directory that packages use, where there is
+    /// one, else `localhost`.
     pub fn local(port: u16) -> Self {
         SOCKET_DIRS
             .map(|dir| Self::Unix { dir: PathBuf::from(dir), port })
@@ -79,8 +79,8 @@ impl Endpoint {
         }
     }
 
-    /// Returns what a password file calls this host: `localhost` for the default socket directories, else the host or
-    /// directory as it was given.
+    /// Returns what a password file calls this host: `localhost` for the default socket directories, else the host
+    /// or directory as it was given.
     pub(crate) fn passfile_host(&self) -> String {
         match self {
             Self::Tcp { host, .. } => host.clone(),
@@ -110,7 +110,8 @@ pub struct EndpointError {
     reason: &'static str,
 }
 
-/// Splits `HOST[:PORT]`; more than one colon without brackets is an IPv6 literal. `None` where a bracket is not closed.
+/// Splits `HOST[:PORT]`; more than one colon without brackets is an IPv6 literal. `None` where a bracket is not
+/// closed.
 pub(crate) fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
@@ -125,8 +126,8 @@ pub(crate) fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// Tells whether `text` can be a host, so that it also reads back from how it is shown: no blanks, control characters or
-/// brackets, and no single colon, for that sets off a port.
+/// Tells whether `text` can be a host, so that it also reads back from how it is shown: no blanks, control
+/// characters or brackets, and no single colon, for that sets off a port.
 pub(crate) fn is_host(text: &str) -> bool {
     let is_foreign = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']');
     !text.is_empty() && !text.contains(is_foreign) && text.matches(':').count() != 1

@@ -10,9 +10,9 @@ use crate::Refusal;
 
 /// Why a request has no answer.
 ///
-/// One opaque type, because callers rarely tell more apart than [`kind`](Self::kind) does. Clones are cheap: where a
-/// connection ends under several requests, each of them gets the error. `Display` names the object and leaves the cause
-/// to [`source`](StdError::source).
+/// One opaque type, because callers rarely tell more apart than [`kind`](Self::kind) does. Clones are cheap: where
+/// a connection ends under several requests, each of them gets the error. `Display` names the object and leaves the
+/// cause to [`source`](StdError::source).
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,
@@ -47,8 +47,8 @@ pub enum ErrorKind {
     Authentication,
     /// The server refused the request; [`Error::refusal`] tells why where it can.
     Refused,
-    /// The request was not sent because the server is too old for it; [`Error::too_old`] tells what it needs. The connection
-    /// goes on.
+    /// The request was not sent because the server is too old for it; [`Error::too_old`] tells what it needs. The
+    /// connection goes on.
     Unsupported,
     /// The request was not carried out because the connection ended before it.
     NotExecuted,
@@ -88,8 +88,9 @@ impl Error {
         }
     }
 
-    /// Returns why the server refused the request, where it did and its words are known. `None` means that the server gave a
-    /// reason that only [`server_message`](Self::server_message) tells, or that it is no refusal at all.
+    /// Returns why the server refused the request, where it did and its words are known. `None` means that the
+    /// server gave a reason that only [`server_message`](Self::server_message) tells, or that it is no refusal at
+    /// all.
     pub fn refusal(&self) -> Option<Refusal> {
         match self.kind() {
             ErrorKind::Refused => Refusal::of(self.server_message()?),
@@ -97,7 +98,8 @@ impl Error {
         }
     }
 
-    /// Returns which release the request needs and what is known of the server's, where that is why it was not sent.
+    /// Returns which release the request needs and what is known of the server's, where that is why it was not
+    /// sent.
     pub fn too_old(&self) -> Option<&TooOld> {
         match &self.inner.told {
             Told::Age(too_old) => Some(too_old),

@@ -5,10 +5,11 @@ use pcp_proto::Credentials;
 
 use crate::{Connect, NodeName, Options, Report, Want, converge};
 
-/// Makes every Pgpool show the wanted state of a node, all at the same time, and returns a report for each in their order.
+/// Makes every Pgpool show the wanted state of a node, all at the same time, and returns a report for each in their
+/// order.
 ///
-/// The name is resolved on each, for ids may differ. A Pgpool that is dead does not delay the others, but the call returns
-/// when the last one is through.
+/// The name is resolved on each, for ids may differ. A Pgpool that is dead does not delay the others, but the call
+/// returns when the last one is through.
 ///
 /// # Cancel safety
 ///

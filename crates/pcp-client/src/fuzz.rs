@@ -1,6 +1,7 @@
 //! What fuzzing checks: functions that take any bytes and panic where a property does not hold.
 //!
-//! No part of the interface: the feature `__fuzz` is for this repository's `fuzz/` and for the tests that replay its corpus.
+//! No part of the interface: the feature `__fuzz` is for this repository's `fuzz/` and for the tests that replay
+//! its corpus.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a panic is how a property reports that it does not hold")]
 
@@ -50,8 +51,8 @@ pub fn node_name(data: &[u8]) {
     }
 }
 
-/// Checks the search in a password file against a slow one. The first two lines are the host and the user looked for, the
-/// others are the file.
+/// Checks the search in a password file against a slow one. The first two lines are the host and the user looked
+/// for, the others are the file.
 pub fn passfile(data: &[u8]) {
     const PORT: u16 = 9898;
     let mut parts = data.splitn(3, |&byte| byte == b'\n');
@@ -106,8 +107,8 @@ fn escape(field: &[u8]) -> Vec<u8> {
     field.iter().flat_map(escaped).collect()
 }
 
-/// Checks which node a name means, as far as no name is looked up. The first line is the name; each other line is a node, its
-/// host and, behind the last blank, its port.
+/// Checks which node a name means, as far as no name is looked up. The first line is the name; each other line is a
+/// node, its host and, behind the last blank, its port.
 pub fn resolve(data: &[u8]) {
     let mut lines = data.split(|&byte| byte == b'\n');
     let Ok(name) = String::from_utf8_lossy(lines.next().unwrap_or_default()).parse::<NodeName>() else { return };

@@ -19,9 +19,9 @@ pub struct Inspection {
 
 /// Reads the state, and then every node's node info.
 ///
-/// Node info may make Pgpool connect to the nodes, and a host that swallows packets holds up the answer for its connect_timeout
-/// (10 s by default). Each node is then asked on a connection of its own, so that a dead one does not hide the others:
-/// only its own info is missing, by the deadline at the latest.
+/// Node info may make Pgpool connect to the nodes, and a host that swallows packets holds up the answer for its
+/// connect_timeout (10 s by default). Each node is then asked on a connection of its own, so that a dead one does
+/// not hide the others: only its own info is missing, by the deadline at the latest.
 ///
 /// # Errors
 ///

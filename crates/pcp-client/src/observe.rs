@@ -104,8 +104,8 @@ impl View {
         self.nodes.iter().find(|node| node.is_primary() && !node.is_attached())
     }
 
-    /// Tells whether the nodes have a primary and standbys at all. False for 3.5 and 3.6, which tell no role, and outside
-    /// streaming replication.
+    /// Tells whether the nodes have a primary and standbys at all. False for 3.5 and 3.6, which tell no role, and
+    /// outside streaming replication.
     pub fn has_primary_role(&self) -> bool {
         self.nodes.iter().any(|node| matches!(node.role, Some(NodeRole::Primary | NodeRole::Standby)))
     }
@@ -144,8 +144,8 @@ where
     Ok(view)
 }
 
-/// Reads the nodes' status and role again, or returns `None` where the nodes are others than before: the address leads to
-/// another Pgpool now, or its configuration has changed.
+/// Reads the nodes' status and role again, or returns `None` where the nodes are others than before: the address
+/// leads to another Pgpool now, or its configuration has changed.
 ///
 /// One round trip behind the login's; with the login one write.
 ///
@@ -166,7 +166,8 @@ where
     }
 }
 
-/// Tells whether health checks are on for any node, and true where 4.3.0, which connects regardless, cannot be ruled out.
+/// Tells whether health checks are on for any node, and true where 4.3.0, which connects regardless, cannot be
+/// ruled out.
 fn has_health_checks(status: &PoolStatus) -> bool {
     const SURELY_LATER: Release = Release::new(4, 4);
     let on = |parameter: &Parameter| {

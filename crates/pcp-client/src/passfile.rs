@@ -1,8 +1,9 @@
 //! Password files, `.pcppass`: lines of `host:port:user:password`.
 //!
-//! The rules are libpcp's: the first line that matches wins, `*` matches anything, `\:` and `\\` stand for the character behind
-//! the backslash, `localhost` stands for the default socket directories, and a file that others may read is not used. Unlike
-//! libpcp, which then goes on without a word, every reason not to find a password is an error that names the file.
+//! The rules are libpcp's: the first line that matches wins, `*` matches anything, `\:` and `\\` stand for the
+//! character behind the backslash, `localhost` stands for the default socket directories, and a file that others
+//! may read is not used. Unlike libpcp, which then goes on without a word, every reason not to find a password is
+//! an error that names the file.
 
 use std::fs;
 use std::io;

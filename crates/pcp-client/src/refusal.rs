@@ -4,13 +4,14 @@ use pcp_proto::{ServerMessage, Severity, Text};
 
 /// Why a server refused a request, where its words are known; see [`Error::refusal`](crate::Error::refusal).
 ///
-/// Servers tell it in words only, and the words differ by release: those of every release from 3.5.0 to 4.7.2 are known. What
-/// a server refuses in its log only (the promotion of a node that is down), or not at all (a node that does not exist, in attach and
-/// detach), is no refusal here either.
+/// Servers tell it in words only, and the words differ by release: those of every release from 3.5.0 to 4.7.2 are
+/// known. What a server refuses in its log only (the promotion of a node that is down), or not at all (a node that
+/// does not exist, in attach and detach), is no refusal here either.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// There is no node with this id, as far as the server checks. Servers before 4.3 also say so to node info of all nodes.
+    /// There is no node with this id, as far as the server checks. Servers before 4.3 also say so to node info of
+    /// all nodes.
     UnknownNode,
     /// The node cannot be detached because it is down already, or was never configured.
     NotValidForFailover,
@@ -28,7 +29,8 @@ pub enum Refusal {
     RecoveryModeUnsuited,
     /// Another recovery is going on. The server closes the connection.
     RecoveryInProgress,
-    /// The recovery needs functions that the primary does not have: the extension `pgpool_recovery` is missing there.
+    /// The recovery needs functions that the primary does not have: the extension `pgpool_recovery` is missing
+    /// there.
     RecoveryFunctionsMissing,
     /// The recovery began, and a step of it failed; the server's message names the step.
     RecoveryFailed,

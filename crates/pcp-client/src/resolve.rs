@@ -111,11 +111,11 @@ pub enum ResolveError {
 
 impl Eq for Node {}
 
-/// Finds the node that `name` means: by its id; else by the same text, ignoring case and a final dot; else by the same IP
-/// address; else by looking up both names. A port narrows each step. Never by a part of a text.
+/// Finds the node that `name` means: by its id; else by the same text, ignoring case and a final dot; else by the
+/// same IP address; else by looking up both names. A port narrows each step. Never by a part of a text.
 ///
-/// The first step that finds anything decides. Names are looked up only where the steps before found nothing: that takes at most
-/// 2 s for the name and 2 s for all the nodes.
+/// The first step that finds anything decides. Names are looked up only where the steps before found nothing: that
+/// takes at most 2 s for the name and 2 s for all the nodes.
 ///
 /// # Errors
 ///

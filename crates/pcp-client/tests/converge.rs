@@ -346,8 +346,8 @@ async fn a_wrong_password_is_not_tried_twice() {
     assert_eq!(pgpool.0.connections(), 1);
 }
 
-/// A Pgpool that refuses every login, and whose refusal is lost where requests came with the login: what it left unread
-/// resets the connection.
+/// A Pgpool that refuses every login, and whose refusal is lost where requests came with the login: what it left
+/// unread resets the connection.
 struct CutsOff(Cell<usize>);
 
 impl Connect for CutsOff {

@@ -82,8 +82,8 @@ impl ServerAge {
         age
     }
 
-    /// Returns what holds where both are true, or `None` where they cannot be: two servers behind one address, or one
-    /// that is none of the known releases.
+    /// Returns what holds where both are true, or `None` where they cannot be: two servers behind one address, or
+    /// one that is none of the known releases.
     pub fn intersect(self, other: Self) -> Option<Self> {
         let before = match (self.before, other.before) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -106,8 +106,8 @@ impl ServerAge {
     /// Checks that the server certainly has what a request needs; see
     /// [`Request::requirement`](crate::message::Request::requirement).
     ///
-    /// An older server drops the connection at most requests that it does not know, and takes a switchover for a plain
-    /// promotion. So this belongs before sending, and an age that allows both counts as too old.
+    /// An older server drops the connection at most requests that it does not know, and takes a switchover for a
+    /// plain promotion. So this belongs before sending, and an age that allows both counts as too old.
     ///
     /// # Errors
     ///

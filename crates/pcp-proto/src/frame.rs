@@ -11,15 +11,16 @@ use crate::FrameError;
 /// Servers from 3.5.1 on drop the connection at a longer one.
 pub const MAX_REQUEST: usize = 259;
 
-/// The cap that a [`FrameDecoder`] puts on a server's frame unless told otherwise: 1 MiB, counted as the length field
-/// counts.
+/// The cap that a [`FrameDecoder`] puts on a server's frame unless told otherwise: 1 MiB, counted as the length
+/// field counts.
 pub const MAX_REPLY: usize = 1 << 20;
 
 /// The bytes of the length field, which counts itself.
 const LENGTH_FIELD: usize = 4;
 const HEADER: usize = 1 + LENGTH_FIELD;
 
-/// The type byte of a frame in one direction: [`RequestKind`](crate::RequestKind) or [`ReplyKind`](crate::ReplyKind).
+/// The type byte of a frame in one direction: [`RequestKind`](crate::RequestKind) or
+/// [`ReplyKind`](crate::ReplyKind).
 pub trait Kind: Copy + From<u8> + Into<u8> + std::fmt::Debug {}
 
 /// One packet of the protocol, in the direction that `K` says.
@@ -81,8 +82,8 @@ impl<K: Kind> FrameDecoder<K> {
 
     /// Takes the first frame off `buffer`, or returns `None` where it is not whole yet.
     ///
-    /// Reserves room for the rest of a frame only after its length passed the cap. The frame owns its bytes: keeping it keeps
-    /// nothing else of the buffer.
+    /// Reserves room for the rest of a frame only after its length passed the cap. The frame owns its bytes:
+    /// keeping it keeps nothing else of the buffer.
     ///
     /// # Errors
     ///

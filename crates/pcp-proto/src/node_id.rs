@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// The number of a backend in Pgpool's configuration: the N of `backend_hostnameN`, 0 to 127.
 ///
-/// Pgpool answers `CommandComplete` to attach and detach of any id up to 127, whether there is such a node or not, and
-/// then runs a failover of nothing. So an id alone proves nothing: compare it with what the server lists.
+/// Pgpool answers `CommandComplete` to attach and detach of any id up to 127, whether there is such a node or not,
+/// and then runs a failover of nothing. So an id alone proves nothing: compare it with what the server lists.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NodeId(u8);
 

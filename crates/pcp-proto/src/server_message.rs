@@ -61,8 +61,8 @@ impl ServerMessage {
         }
     }
 
-    /// Returns how bad it is; an unknown word counts as [`Severity::Notice`] unless the frame was an error, and then
-    /// the connection's end tells.
+    /// Returns how bad it is; an unknown word counts as [`Severity::Notice`] unless the frame was an error, and
+    /// then the connection's end tells.
     pub fn level(&self) -> Severity {
         match self.severity.as_bytes() {
             b"WARNING" => Severity::Warning,
@@ -80,9 +80,10 @@ impl ServerMessage {
 
     /// Reads the body of an `E` or `N` frame.
     ///
-    /// Servers cut each field at 254 bytes and then send one byte of uninitialised memory behind its NUL. A field of
-    /// 254 bytes is taken for cut where the rest reads well that way, else for whole; the two differ to the reader only
-    /// where a whole field of that very length is followed by one whose text begins with a field's letter.
+    /// Servers cut each field at 254 bytes and then send one byte of uninitialised memory behind its NUL. A field
+    /// of 254 bytes is taken for cut where the rest reads well that way, else for whole; the two differ to the
+    /// reader only where a whole field of that very length is followed by one whose text begins with a field's
+    /// letter.
     ///
     /// # Errors
     ///
@@ -169,7 +170,8 @@ fn stray_byte_follows(rest: &[u8], letter: u8) -> bool {
     reads_well(behind, letter) || !reads_well(rest, letter)
 }
 
-/// Tells whether `rest` is a run of fields that a server would send after the one with `letter`, up to the final NUL.
+/// Tells whether `rest` is a run of fields that a server would send after the one with `letter`, up to the final
+/// NUL.
 ///
 /// The order of letters is strict, so this looks at no more than seven fields, whatever the bytes are.
 fn reads_well(rest: &[u8], letter: u8) -> bool {

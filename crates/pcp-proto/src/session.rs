@@ -154,7 +154,8 @@ impl Session {
         self.pending.len()
     }
 
-    /// Tells whether a byte of this request was written, so that the server may act on it. False once it is answered.
+    /// Tells whether a byte of this request was written, so that the server may act on it. False once it is
+    /// answered.
     pub fn was_sent(&self, ticket: Ticket) -> bool {
         self.pending.iter().any(|pending| pending.ticket == ticket && self.is_written(pending))
     }
@@ -176,7 +177,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Bytes that make no sense. The session is at its end: which reply belongs to which request is no longer known.
+    /// Bytes that make no sense. The session is at its end: which reply belongs to which request is no longer
+    /// known.
     pub fn poll(&mut self) -> Result<Option<Event>, SessionError> {
         while let Some(frame) = self.decoder.decode(&mut self.input)? {
             if let Some(event) = self.receive(frame)? {

@@ -181,8 +181,8 @@ fn nodes_are_gathered_in_one_pass() {
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
 }
 
-/// Whoever keeps a small frame must not keep a large one alive with it: a server could send a megabyte of notice before each
-/// row of a reply.
+/// Whoever keeps a small frame must not keep a large one alive with it: a server could send a megabyte of notice
+/// before each row of a reply.
 #[test]
 fn a_kept_frame_costs_what_its_length_says() {
     const ROUNDS: usize = 20;

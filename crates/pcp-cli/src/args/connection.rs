@@ -11,8 +11,8 @@ use super::values::duration;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Connection options")]
 pub(crate) struct ConnectionArgs {
-    /// Pgpool's host, or a directory with its PCP socket; several by repetition or commas [env: PCP_HOST] [default: the socket in
-    /// /var/run/postgresql or /tmp, else localhost]
+    /// Pgpool's host, or a directory with its PCP socket; several by repetition or commas [env: PCP_HOST] [default:
+    /// the socket in /var/run/postgresql or /tmp, else localhost]
     #[arg(short = 'h', short_alias = 'H', long, value_name = "HOST[:PORT]", value_delimiter = ',')]
     pub(crate) host: Vec<String>,
     /// Pgpool's PCP port [env: PCP_PORT] [default: 9898]
@@ -33,7 +33,8 @@ pub(crate) struct ConnectionArgs {
     /// How long to try each address of a host
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s")]
     pub(crate) connect_timeout: Duration,
-    /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach 30s, attach and promote 60s, others 8s]
+    /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach 30s, attach and promote
+    /// 60s, others 8s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
 }

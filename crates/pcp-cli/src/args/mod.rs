@@ -63,8 +63,8 @@ pub(crate) struct AttachArgs {
     pub(crate) node: NodeArg,
     /// What the node is: p, m, primary, master; s, standby; or nothing
     ///
-    /// With p, Pgpool is made to show the node as its primary; with s, another node must be the primary; with nothing, some node
-    /// must be.
+    /// With p, Pgpool is made to show the node as its primary; with s, another node must be the primary; with
+    /// nothing, some node must be.
     #[arg(value_name = "TYPE", default_value = "", hide_default_value = true)]
     pub(crate) node_type: TypeArg,
     #[command(flatten)]
@@ -143,8 +143,9 @@ pub(crate) enum ShowCommand {
 
 /// Show the nodes: Pgpool's view, and PostgreSQL's own state where Pgpool asks for it.
 ///
-/// "waiting" means up: no session has used the node yet. PG STATUS and PG ROLE are what PostgreSQL itself answers Pgpool at this
-/// moment: since 4.3, and only with health checks on. A node that does not answer Pgpool hides only its own columns.
+/// "waiting" means up: no session has used the node yet. PG STATUS and PG ROLE are what PostgreSQL itself answers
+/// Pgpool at this moment: since 4.3, and only with health checks on. A node that does not answer Pgpool hides only
+/// its own columns.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct ShowNodesArgs {

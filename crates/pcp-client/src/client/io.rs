@@ -48,8 +48,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Writes what can be written and reads what can be read, in one poll: a server that stops reading until its answers are
-    /// taken would else stop both sides. A write error is kept until the server's last words are read, for they tell why.
+    /// Writes what can be written and reads what can be read, in one poll: a server that stops reading until its
+    /// answers are taken would else stop both sides. A write error is kept until the server's last words are read,
+    /// for they tell why.
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let _written = self.poll_write_output(cx);
         let mut chunk = [0; 8 << 10];

@@ -11,8 +11,9 @@ pub struct Limits {
     pub login: Duration,
     /// For the next frame of a reply to a query.
     pub query: Duration,
-    /// For the reply to a change: a watchdog in transition holds it back for up to 20 s. A graceful detach or promotion is
-    /// answered within recovery_timeout (90 s by default), a recovery when it ended, which may take hours: raise it for those.
+    /// For the reply to a change: a watchdog in transition holds it back for up to 20 s. A graceful detach or
+    /// promotion is answered within recovery_timeout (90 s by default), a recovery when it ended, which may take
+    /// hours: raise it for those.
     pub change: Duration,
     /// For everything; wins over the others.
     pub deadline: Deadline,

@@ -25,8 +25,8 @@ const MAX_NOTICES: usize = 64;
 
 /// One connection to a Pgpool over any stream.
 ///
-/// Nothing is sent before the first request: login and first batch then share a write. There is no background task; bytes
-/// move while one of the methods is awaited.
+/// Nothing is sent before the first request: login and first batch then share a write. There is no background task;
+/// bytes move while one of the methods is awaited.
 ///
 /// Connections should be short. Pgpool before 4.5 replaces its PCP process about a second after every change and first waits
 /// for **all** connections to close: until then it accepts no login and carries out no further change. That is why
@@ -42,8 +42,9 @@ const MAX_NOTICES: usize = 64;
 ///
 /// # Cancel safety
 ///
-/// A future of [`send`](Self::send), and of [`Rows::next`], may be dropped at any point. Requests of which no byte was written are taken back, and the
-/// replies to the others are read and thrown away before the next request's reply: no reply is ever taken for another one's.
+/// A future of [`send`](Self::send), and of [`Rows::next`], may be dropped at any point. Requests of which no byte
+/// was written are taken back, and the replies to the others are read and thrown away before the next request's
+/// reply: no reply is ever taken for another one's.
 ///
 /// # Example
 ///
@@ -109,17 +110,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ///
     /// # Errors
     ///
-    /// Each request has its own: a refusal of one, by the server or for its [age](Self::server_age), leaves the others as they
-    /// are. The end of the connection is the error of every request without an answer, and of all that come later.
+    /// Each request has its own: a refusal of one, by the server or for its [age](Self::server_age), leaves the
+    /// others as they are. The end of the connection is the error of every request without an answer, and of all
+    /// that come later.
     pub async fn send<B: QueryBatch>(&mut self, batch: B) -> B::Output<Error> {
         self.run(&batch, self.limits.query, false).await
     }
 
     /// Asks one query and reads its reply row by row, so that it is never held as a whole. Cancel safe.
     ///
-    /// Nothing is sent before the first [`next`](Rows::next). Dropping the rows half-way is cheap: what is left of the reply is
-    /// thrown away as it comes, before the next request's reply. The age of the server is not read off a pool status that is
-    /// read so.
+    /// Nothing is sent before the first [`next`](Rows::next). Dropping the rows half-way is cheap: what is left of
+    /// the reply is thrown away as it comes, before the next request's reply. The age of the server is not read off
+    /// a pool status that is read so.
     pub fn rows<R>(&mut self, query: R) -> Rows<'_, S, R::Reply>
     where
         R: Query,
@@ -130,8 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Sends a batch and the goodbye in one write, and closes the connection after the last reply.
     ///
-    /// Success of a change means that Pgpool took the request, nothing more. Dropping the future closes the connection; Pgpool
-    /// may still carry out what it had received.
+    /// Success of a change means that Pgpool took the request, nothing more. Dropping the future closes the
+    /// connection; Pgpool may still carry out what it had received.
     ///
     /// ```no_run
     /// # async fn example<S>(client: pcp_client::Client<S>) -> Result<(), pcp_client::Error>
@@ -149,8 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`Error::refusal`] tells the refusals of a change apart. Where [`Error::outcome_unknown`] is true,
-    /// read the state before anything is repeated.
+    /// As [`send`](Self::send); [`Error::refusal`] tells the refusals of a change apart. Where
+    /// [`Error::outcome_unknown`] is true, read the state before anything is repeated.
     pub async fn finish<B: Batch>(mut self, batch: B) -> B::Output<Error> {
         let output = self.run(&batch, self.limits.change, true).await;
         // Only where nothing was asked is the goodbye still there.
@@ -160,8 +162,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Logs in and asks nothing. Cancel safe.
     ///
-    /// Only needed to learn why a login fails where the connection is cut before the reason arrives: requests that the server has
-    /// not read can do that.
+    /// Only needed to learn why a login fails where the connection is cut before the reason arrives: requests that
+    /// the server has not read can do that.
     ///
     /// # Errors
     ///
@@ -180,8 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Returns what is known of the server's age: what its last pool status told, or what was assumed. `None` where nothing is
-    /// known, and then every request is sent.
+    /// Returns what is known of the server's age: what its last pool status told, or what was assumed. `None` where
+    /// nothing is known, and then every request is sent.
     pub fn server_age(&self) -> Option<ServerAge> {
         self.age
     }

@@ -14,8 +14,8 @@ use crate::Error;
 
 /// The reply to one query, row by row; made by [`Client::rows`].
 ///
-/// What is held of it are the row that is being read and the 8 KiB read behind it: a server that is faster than the reader waits
-/// until its rows are taken. A row may claim 1 MiB at most.
+/// What is held of it are the row that is being read and the 8 KiB read behind it: a server that is faster than the
+/// reader waits until its rows are taken. A row may claim 1 MiB at most.
 ///
 /// # Example
 ///
@@ -67,8 +67,8 @@ where
     ///
     /// # Errors
     ///
-    /// A refusal is the first and only item. An error behind some rows means that the reply is not whole; nothing follows any error.
-    /// Each wait for the server is bounded as a query's is, and all of them by the deadline.
+    /// A refusal is the first and only item. An error behind some rows means that the reply is not whole; nothing
+    /// follows any error. Each wait for the server is bounded as a query's is, and all of them by the deadline.
     ///
     /// # Cancel safety
     ///

@@ -13,7 +13,8 @@ use super::{Change, Goal, Memory, Step, Time, Want, plan};
 use crate::observe::{Node, View, observe, observe_again};
 use crate::{Client, Connect, Deadline, Error, ErrorKind, Limits, NodeName, ResolveError, resolve};
 
-/// How long connections that fail are tried again before anything was changed: Pgpool's PCP port is closed while it starts.
+/// How long connections that fail are tried again before anything was changed: Pgpool's PCP port is closed while it
+/// starts.
 const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often Pgpool may refuse a change before the run gives up. Some refusals pass, and texts do not tell which.
 const MAX_REFUSALS: u32 = 3;
@@ -81,14 +82,15 @@ pub enum Failure {
 
 /// Makes one Pgpool show the wanted state of a node, and returns when it was read back or cannot be.
 ///
-/// Everything goes over short connections: settings, status and role of every node in two round trips behind the login, then
-/// the change, if one is needed, on the same connection, which closes before Pgpool begins to work on it. The state is read again in
-/// fresh connections after 2, 5, 10, 20 … 250 ms. No request makes Pgpool connect to a backend.
+/// Everything goes over short connections: settings, status and role of every node in two round trips behind the
+/// login, then the change, if one is needed, on the same connection, which closes before Pgpool begins to work on
+/// it. The state is read again in fresh connections after 2, 5, 10, 20 … 250 ms. No request makes Pgpool connect to
+/// a backend.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future stops the run where it is; a change that was sent is carried out by Pgpool all the same. A later run for
-/// the same goal finishes it.
+/// Dropping the future stops the run where it is; a change that was sent is carried out by Pgpool all the same. A
+/// later run for the same goal finishes it.
 pub async fn converge<C: Connect>(
     connect: &C,
     credentials: &Credentials,

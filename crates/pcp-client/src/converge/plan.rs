@@ -7,13 +7,14 @@ use pcp_proto::NodeId;
 use super::{Change, Goal, Memory, Want};
 use crate::observe::{Node, View};
 
-/// How long a change may take to become visible before it is sent again: a server whose queue is full drops it in silence.
+/// How long a change may take to become visible before it is sent again: a server whose queue is full drops it in
+/// silence.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long Pgpool is given to find a primary after a change, whatever its search_primary_node_timeout. A promoted node is found
-/// within a second or two.
+/// How long Pgpool is given to find a primary after a change, whatever its search_primary_node_timeout. A promoted
+/// node is found within a second or two.
 const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
-/// How long there must have been no primary before the node is cycled to make Pgpool look again: somebody else's attach may be
-/// under way, and its search does not show.
+/// How long there must have been no primary before the node is cycled to make Pgpool look again: somebody else's
+/// attach may be under way, and its search does not show.
 const NO_PRIMARY_PATIENCE: Duration = Duration::from_millis(1500);
 /// What must be left of the deadline for a promotion, which sets the other nodes down.
 const PROMOTE_RESERVE: Duration = Duration::from_secs(15);
@@ -97,8 +98,9 @@ impl Planner<'_> {
         (!change.is_visible(self.view) && !overdue).then_some(change)
     }
 
-    /// Tells whether the node that this run attached made Pgpool take a node for the primary that nobody named: it asks every node
-    /// for its role after an attach, and among several that take writes it may choose another one than before.
+    /// Tells whether the node that this run attached made Pgpool take a node for the primary that nobody named: it
+    /// asks every node for its role after an attach, and among several that take writes it may choose another one
+    /// than before.
     fn primary_moved_by_attach(&self) -> bool {
         let before = self.memory.primary_at_first().and_then(|id| self.view.node(id));
         // Where the primary of before is down, a failover is under way, and that is somebody else's business.

@@ -8,8 +8,8 @@ use pcp_proto::message::{NodeInfoLayout, ProcessInfoLayout};
 
 /// A release, or a run of releases, of Pgpool-II that differs from its neighbours on the PCP port.
 ///
-/// Releases between two ages behave as the older one, as far as is known; where they differ in what the wire does not
-/// show, an age behaves as its first release.
+/// Releases between two ages behave as the older one, as far as is known; where they differ in what the wire does
+/// not show, an age behaves as its first release.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Age {
     /// 3.5.0 and 3.6: no role on the wire.
@@ -88,8 +88,8 @@ impl Age {
         self >= V4_2
     }
 
-    /// Tells whether the server waits for every connection to close before it replaces its PCP process, and does nothing
-    /// else meanwhile.
+    /// Tells whether the server waits for every connection to close before it replaces its PCP process, and does
+    /// nothing else meanwhile.
     pub fn freezes_on_open_connections(self) -> bool {
         self <= V4_4
     }

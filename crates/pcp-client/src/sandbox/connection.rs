@@ -95,8 +95,8 @@ impl World {
         }
     }
 
-    /// Answers a request whose length field says `length`, which no worker reads the body of; `None` for a length that
-    /// is fine.
+    /// Answers a request whose length field says `length`, which no worker reads the body of; `None` for a length
+    /// that is fine.
     ///
     /// After an error the worker takes what follows the length field for the next request.
     pub fn refuse_length(length: u32) -> Option<Reply> {

@@ -1,4 +1,5 @@
-//! Every request on every age: the letters and the number of frames that real servers sent, and the words of refusals.
+//! Every request on every age: the letters and the number of frames that real servers sent, and the words of
+//! refusals.
 
 use pcp_proto::message::{
     AttachNode, DetachNode, DetachNodeGracefully, InvalidateQueryCache, MessageLevel, PromoteMode, PromoteNode,

@@ -9,7 +9,8 @@ use super::answer::Then;
 
 /// What goes wrong with one connection. Each connection takes the first of those that are queued.
 ///
-/// Replies are those behind the login, unless said otherwise, and their bytes are counted over the connection's life.
+/// Replies are those behind the login, unless said otherwise, and their bytes are counted over the connection's
+/// life.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {

@@ -91,7 +91,8 @@ impl World {
 /// Writes a Unix time as a server in UTC does.
 pub(super) fn civil_time(unix: i64) -> String {
     let (days, seconds) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
-    // Years that begin in March end with the leap day; 719 468 days lie between the first of March of year 0 and 1970.
+    // Years that begin in March end with the leap day; 719 468 days lie between the first of March of year 0 and
+    // 1970.
     let days = days + 719_468;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -1,4 +1,5 @@
-//! The main process: the queue of operations, the time each takes, and the replacement of the PCP process after them.
+//! The main process: the queue of operations, the time each takes, and the replacement of the PCP process after
+//! them.
 
 use std::collections::VecDeque;
 use std::time::Duration;

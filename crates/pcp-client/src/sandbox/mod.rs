@@ -4,8 +4,8 @@
 //!   operations and the search for a primary. It is pure: no runtime, no clock, and the same calls give the same answers.
 //! * [`Sandbox`] puts a world on a socket, and [`Fault`]s between it and its clients.
 //!
-//! Each [`Age`] behaves as its servers do, their bugs included: what the wire looks like, what is refused with which
-//! words, and that servers before 4.5 freeze while a connection is open after a change.
+//! Each [`Age`] behaves as its servers do, their bugs included: what the wire looks like, what is refused with
+//! which words, and that servers before 4.5 freeze while a connection is open after a change.
 //!
 //! # Example
 //!

@@ -34,8 +34,8 @@ const CLIENT_PORT: usize = 43_900;
 const BACKEND_PID: usize = 7210;
 
 impl World {
-    /// Begins an SQL session, in the first child that has none; it uses every node that is attached, and outlives all
-    /// operations here. Nothing happens where every child is busy.
+    /// Begins an SQL session, in the first child that has none; it uses every node that is attached, and outlives
+    /// all operations here. Nothing happens where every child is busy.
     pub fn open_session(&mut self, now: Duration) {
         self.advance(now);
         let nodes: Vec<usize> = (0..self.nodes.len()).filter(|&id| self.is_attached(id)).collect();
@@ -106,7 +106,8 @@ impl World {
         slots.map(|(pool, node)| self.slot(place, pid, pool, node)).collect()
     }
 
-    /// Returns a slot; the layout leaves out what its age does not have. Of the child, some is shown in free slots too.
+    /// Returns a slot; the layout leaves out what its age does not have. Of the child, some is shown in free slots
+    /// too.
     fn slot(&self, place: usize, pid: u32, pool: usize, node: usize) -> ProcessInfo {
         let session = self.children.get(place);
         let is_busy = session.is_some_and(|session| session.ended.is_none());

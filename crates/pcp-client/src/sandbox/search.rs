@@ -8,8 +8,8 @@ impl World {
     /// Looks once which node is the primary, as the server does: among the nodes that are up in its view and whose
     /// PostgreSQL answers, one that is not in recovery.
     ///
-    /// Of several, servers from 4.0 on take the last one where a standby answers too and the first one where none does;
-    /// older ones take the first. None of them looks at who is the primary at present.
+    /// Of several, servers from 4.0 on take the last one where a standby answers too and the first one where none
+    /// does; older ones take the first. None of them looks at who is the primary at present.
     pub(super) fn find_primary(&self) -> Option<usize> {
         let answering = || {
             let nodes = self.nodes().iter().enumerate();

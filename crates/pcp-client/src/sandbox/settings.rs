@@ -31,17 +31,18 @@ pub struct Settings {
     pub max_pool: usize,
     /// The process id of the first child; the others follow it. Old servers cut long ones in the process count.
     pub first_process_id: u32,
-    /// How long a graceful request waits for the sessions to end. 90 s unless set; servers count it in steps of three
-    /// seconds.
+    /// How long a graceful request waits for the sessions to end. 90 s unless set; servers count it in steps of
+    /// three seconds.
     pub recovery_timeout: Duration,
-    /// How long online recovery of a node takes, 5 s unless set; `None` is a PostgreSQL without the functions for it, where
-    /// recovery fails.
+    /// How long online recovery of a node takes, 5 s unless set; `None` is a PostgreSQL without the functions for
+    /// it, where recovery fails.
     pub recovery_time: Option<Duration>,
     /// Whether there is a log file that can be rotated.
     pub logging_collector: bool,
     /// Whether there is a query cache that can be emptied.
     pub memory_cache_enabled: bool,
-    /// What a connection tells in notices unless it asks for more. From debug1 on there are some, even before the salt.
+    /// What a connection tells in notices unless it asks for more. From debug1 on there are some, even before the
+    /// salt.
     pub client_min_messages: MessageLevel,
     /// What the nodes are to each other.
     pub mode: Mode,
@@ -49,11 +50,11 @@ pub struct Settings {
     pub watchdog: Option<Watchdog>,
     /// How long the main process takes from a request to its effect. 2 ms unless set.
     pub operation_delay: Duration,
-    /// Whether workers crash on a second request without a payload, as those of 3.5.23, 3.6.19, 3.7.12, 4.0.7, 4.1.0 and some
-    /// releases after each do.
+    /// Whether workers crash on a second request without a payload, as those of 3.5.23, 3.6.19, 3.7.12, 4.0.7,
+    /// 4.1.0 and some releases after each do.
     pub crashes_on_bare_requests: bool,
-    /// Whether replacing the PCP process resets the connections that wait for their salt, or the next one that comes where
-    /// none waits.
+    /// Whether replacing the PCP process resets the connections that wait for their salt, or the next one that
+    /// comes where none waits.
     pub resets_at_replacement: bool,
 }
 
@@ -73,8 +74,8 @@ pub enum FailoverCommand {
     /// There is none.
     #[default]
     Unset,
-    /// It promotes the PostgreSQL that is to follow a primary: the node that a switchover names, or else the first one
-    /// that is up.
+    /// It promotes the PostgreSQL that is to follow a primary: the node that a switchover names, or else the first
+    /// one that is up.
     Promotes,
 }
 

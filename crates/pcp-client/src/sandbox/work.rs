@@ -16,7 +16,8 @@ pub(super) enum Work {
     Dial(Asked),
     /// It waits for the SQL sessions to end before a change, and looks so many times more.
     Sessions { looks_left: u64, change: Change },
-    /// It waits for the end of the main process's runs after so many, or until that time, and answers with this kind.
+    /// It waits for the end of the main process's runs after so many, or until that time, and answers with this
+    /// kind.
     Run { runs: usize, until: Option<Duration>, kind: ReplyKind },
     /// It waits for a node that is rebuilt.
     Rebuild(usize),

@@ -17,8 +17,8 @@ use super::{Standing, World};
 /// The bytes of a type and a length field.
 const HEADER: usize = 5;
 
-/// Opens a connection in the world and returns what serves it until either side ends it. `reset` closes it as rudely as
-/// the transport can.
+/// Opens a connection in the world and returns what serves it until either side ends it. `reset` closes it as
+/// rudely as the transport can.
 pub(super) fn serve<S>(shared: &Arc<Shared>, stream: S, reset: fn(S)) -> impl Future<Output = ()> + Send + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,

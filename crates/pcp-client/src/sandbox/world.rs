@@ -15,8 +15,8 @@ use super::{Age, FollowRun, Mode, Node, Operation, Settings, Standing};
 /// A Pgpool and its PostgreSQL servers, as far as PCP shows them.
 ///
 /// Time is a `Duration` since the world's start and never runs backwards; a method that is given a time first does
-/// what was due until then. Nodes are named by their ids, which count from zero in the order in which they were added; a node that
-/// does not exist is left alone.
+/// what was due until then. Nodes are named by their ids, which count from zero in the order in which they were
+/// added; a node that does not exist is left alone.
 #[derive(Clone, Debug)]
 pub struct World {
     pub(super) age: Age,
@@ -134,8 +134,8 @@ impl World {
         }
     }
 
-    /// Returns the view in one line, such as `0=down/standby 1=up/primary`; up is said of nodes that wait for their first
-    /// session too.
+    /// Returns the view in one line, such as `0=down/standby 1=up/primary`; up is said of nodes that wait for their
+    /// first session too.
     pub fn show_pool_nodes(&self) -> String {
         let shown = self.nodes.iter().enumerate().map(|(id, node)| {
             let status = match node.status {
@@ -185,7 +185,8 @@ impl World {
         }
     }
 
-    /// Returns the operations that the main process carried out, the first one first. What it refused is not among them.
+    /// Returns the operations that the main process carried out, the first one first. What it refused is not among
+    /// them.
     pub fn operations(&self) -> &[Operation] {
         &self.main.operations
     }
@@ -200,7 +201,8 @@ impl World {
         self.main.replacements
     }
 
-    /// Tells whether the server does nothing until every connection is closed; only servers before 4.5 ever do that.
+    /// Tells whether the server does nothing until every connection is closed; only servers before 4.5 ever do
+    /// that.
     pub fn is_frozen(&self) -> bool {
         self.main.is_frozen()
     }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::{Frame, Kind};
 
-/// Cuts bytes into frames as a decoder would, but never fails: a length is cut down to what is left, so that most mutations
-/// of recorded traffic still reach the messages.
+/// Cuts bytes into frames as a decoder would, but never fails: a length is cut down to what is left, so that most
+/// mutations of recorded traffic still reach the messages.
 pub(super) fn cut<K: Kind>(data: &[u8]) -> Vec<Frame<K>> {
     let mut frames = Vec::new();
     let mut rest = data;

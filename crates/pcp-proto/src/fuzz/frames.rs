@@ -3,8 +3,8 @@ use bytes::{Buf, BytesMut};
 use super::cut::chunks;
 use crate::{Frame, FrameDecoder, FrameError, Kind, MAX_REPLY, MAX_REQUEST, ReplyKind, RequestKind};
 
-/// Checks that a stream gives the same frames however it is chunked, that they encode to the bytes they came from, that
-/// exactly the rest was refused or is still missing, and that no more than one frame is held.
+/// Checks that a stream gives the same frames however it is chunked, that they encode to the bytes they came from,
+/// that exactly the rest was refused or is still missing, and that no more than one frame is held.
 pub fn frames(data: &[u8]) {
     /// So low that small inputs reach it.
     const LOW: usize = 40;

@@ -1,6 +1,7 @@
 //! What fuzzing checks: functions that take any bytes and panic where a property does not hold.
 //!
-//! No part of the interface: the feature `__fuzz` is for this repository's `fuzz/` and for the tests that replay its corpus.
+//! No part of the interface: the feature `__fuzz` is for this repository's `fuzz/` and for the tests that replay
+//! its corpus.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a panic is how a property reports that it does not hold")]
 

@@ -97,8 +97,8 @@ enum Kept {
     Numbers,
 }
 
-/// Checks that what decodes is encoded as one whole reply, which decodes to the same value and encodes to the same bytes,
-/// and that nothing was lost of the fields.
+/// Checks that what decodes is encoded as one whole reply, which decodes to the same value and encodes to the same
+/// bytes, and that nothing was lost of the fields.
 fn round_trip<R: Reply + Debug>(
     data: &[u8],
     kind: ReplyKind,

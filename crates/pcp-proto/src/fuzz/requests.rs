@@ -9,8 +9,8 @@ use crate::message::{
 };
 use crate::{Credentials, Frame, MAX_REQUEST, RequestKind, Salt};
 
-/// Checks the server's side: what decodes as a request encodes to one that a server reads, of the same meaning, and only
-/// the right login is taken for the right login.
+/// Checks the server's side: what decodes as a request encodes to one that a server reads, of the same meaning, and
+/// only the right login is taken for the right login.
 pub fn requests(data: &[u8]) {
     for frame in cut(data) {
         round_trip::<AttachNode>(&frame);

@@ -37,8 +37,8 @@ fn as_cut(message: &ServerMessage) -> ServerMessage {
     }
 }
 
-/// Tells whether a field of exactly the greatest length is followed by one whose text begins with a field's letter: then
-/// nobody can tell whether the field was cut.
+/// Tells whether a field of exactly the greatest length is followed by one whose text begins with a field's letter:
+/// then nobody can tell whether the field was cut.
 fn is_ambiguous(message: &ServerMessage) -> bool {
     let fields: Vec<_> = [
         Some(&message.severity),

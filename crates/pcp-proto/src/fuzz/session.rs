@@ -16,11 +16,11 @@ const MAX_STEPS: usize = 300;
 
 /// Checks a session against a model of it, while its owner and a server do what the bytes say.
 ///
-/// Each byte is a step, its low four bits the choice and the others an operand; `Run::step` lists the choices. The server may
-/// answer well, badly, or before it was asked; every frame may come in parts.
+/// Each byte is a step, its low four bits the choice and the others an operand; `Run::step` lists the choices. The
+/// server may answer well, badly, or before it was asked; every frame may come in parts.
 ///
-/// A reply goes to the oldest request that is open and wholly written, or the session ends; what goes out is always a run of
-/// whole frames: the login, then every request that was not withdrawn, in order and once.
+/// A reply goes to the oldest request that is open and wholly written, or the session ends; what goes out is always
+/// a run of whole frames: the login, then every request that was not withdrawn, in order and once.
 pub fn session(data: &[u8]) {
     let mut run = Run::new();
     let mut script = Script(data);

@@ -14,7 +14,8 @@ pub struct Outgoing {
     pub requirement: Requirement,
 }
 
-/// One request, or several that are sent together and answered in order: a `Vec` of requests, or a tuple of batches.
+/// One request, or several that are sent together and answered in order: a `Vec` of requests, or a tuple of
+/// batches.
 ///
 /// Each request has a `Result` of its own: a refusal of one does not hide the answers to the others.
 pub trait Batch {
@@ -24,7 +25,8 @@ pub trait Batch {
     /// Makes the frames.
     fn encode(&self) -> Vec<Outgoing>;
 
-    /// Reads the replies, given as frames in the order of the requests. Asks `replies` exactly once for each request.
+    /// Reads the replies, given as frames in the order of the requests. Asks `replies` exactly once for each
+    /// request.
     fn decode<E: From<DecodeError>>(
         &self,
         replies: &mut impl FnMut() -> Result<Vec<Frame<ReplyKind>>, E>,

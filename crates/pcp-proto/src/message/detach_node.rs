@@ -3,10 +3,9 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 
 /// Detaches a node at once: Pgpool sets it down. Since 3.5.
 ///
-/// Refused with an error: a node that is down already, and one whose backend_flag is DISALLOW_TO_FAILOVER. One that does not
-/// exist is not refused. Detaching the primary
-/// makes Pgpool search another for up to search_primary_node_timeout. Success means that the request was queued: read
-/// the state back.
+/// Refused with an error: a node that is down already, and one whose backend_flag is DISALLOW_TO_FAILOVER. One that
+/// does not exist is not refused. Detaching the primary makes Pgpool search another for up to
+/// search_primary_node_timeout. Success means that the request was queued: read the state back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DetachNode {
     /// The node.

@@ -31,8 +31,8 @@ impl Query for ReadHealthCheckStats {}
 /// Declares the reply, its decoder and its encoder from one list of fields in the order of the wire.
 macro_rules! stats {
     ($($(#[$doc:meta])* $field:ident: $type:ident,)*) => {
-        /// The answer to [`ReadHealthCheckStats`]. Counters count since Pgpool's start; times are local to the server
-        /// and may be empty.
+        /// The answer to [`ReadHealthCheckStats`]. Counters count since Pgpool's start; times are local to the
+        /// server and may be empty.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct HealthCheckStats {
             $($(#[$doc])* pub $field: $type,)*

@@ -30,8 +30,8 @@
 //! | login | `R` | `r` | | 3.5 |
 //! | goodbye | `X` | | | 3.5 |
 //!
-//! A request that a server does not know costs the connection. `F`, "stop recovery", is never sent: servers know it and
-//! answer nothing at all.
+//! A request that a server does not know costs the connection. `F`, "stop recovery", is never sent: servers know it
+//! and answer nothing at all.
 //!
 //! # What a server sends
 //!
@@ -128,8 +128,8 @@ pub trait Request: Sized {
     /// A frame that does not hold this request.
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError>;
 
-    /// Returns what this very request needs of a server, to be [checked](crate::ServerAge::check) before it is sent: the
-    /// release that knows its type, or a later one that knows its argument.
+    /// Returns what this very request needs of a server, to be [checked](crate::ServerAge::check) before it is
+    /// sent: the release that knows its type, or a later one that knows its argument.
     fn requirement(&self) -> Requirement {
         Requirement { what: Self::NAME, since: Self::SINCE }
     }
@@ -198,8 +198,8 @@ fn complete(frames: &[Frame<ReplyKind>]) -> Result<Fields, DecodeError> {
     }
 }
 
-/// Returns the rows of a reply that has an `ArraySize` frame, rows, and a `CommandComplete` frame. What the first frame
-/// counts is not looked at: servers announce other numbers than they send.
+/// Returns the rows of a reply that has an `ArraySize` frame, rows, and a `CommandComplete` frame. What the first
+/// frame counts is not looked at: servers announce other numbers than they send.
 fn rows<'a>(
     frames: &'a [Frame<ReplyKind>],
     word: &'static str,
@@ -306,9 +306,9 @@ impl Body {
 
 /// The body of requests that have none: a single NUL.
 ///
-/// Some old servers (3.5.23 to 3.5.28, 3.6.19, 3.6.20, 3.7.12, 3.7.13, 4.0.7, 4.0.8, 4.1.0, 4.1.1) free a buffer twice when
-/// such a request has an empty body and is not the first on its connection. With one byte in it the buffer is a fresh
-/// one. No server looks at the byte.
+/// Some old servers (3.5.23 to 3.5.28, 3.6.19, 3.6.20, 3.7.12, 3.7.13, 4.0.7, 4.0.8, 4.1.0, 4.1.1) free a buffer
+/// twice when such a request has an empty body and is not the first on its connection. With one byte in it the
+/// buffer is a fresh one. No server looks at the byte.
 const PADDING: &[u8] = b"\0";
 
 #[cfg(test)]

@@ -106,7 +106,8 @@ pub struct NodeInfo {
     pub pg_role: Option<Text>,
     /// Whether [`delay`](Self::delay) is a time. Zero for the primary even where standbys have one. Since 4.4.
     pub delay_by_time: Option<bool>,
-    /// The replication delay, in bytes or microseconds; see [`replication_delay`](Self::replication_delay). Since 4.0.
+    /// The replication delay, in bytes or microseconds; see [`replication_delay`](Self::replication_delay). Since
+    /// 4.0.
     pub delay: Option<u64>,
     /// `streaming` and the like; empty where there is none. Since 4.1.
     pub repl_state: Option<Text>,
@@ -185,8 +186,8 @@ impl NodeStatus {
         }
     }
 
-    /// Reads what pool status and health check statistics send: a word, or a code before 3.7. `None` for a word that this
-    /// version does not know.
+    /// Reads what pool status and health check statistics send: a word, or a code before 3.7. `None` for a word
+    /// that this version does not know.
     pub fn from_word(word: &Text) -> Option<Self> {
         Some(match word.as_bytes() {
             b"unused" => Self::Unused,
@@ -362,8 +363,8 @@ impl NodeInfoLayout {
         self.0.age
     }
 
-    /// Tells whether nodes come as rows between an `ArraySize` and a `CommandComplete` frame, as since 4.3, or one node in the
-    /// `CommandComplete` frame itself.
+    /// Tells whether nodes come as rows between an `ArraySize` and a `CommandComplete` frame, as since 4.3, or one
+    /// node in the `CommandComplete` frame itself.
     pub fn has_rows(self) -> bool {
         self.0.age.is_at_least(ROWS_SINCE)
     }

@@ -73,8 +73,8 @@ impl PoolStatus {
         self.value(name)?.as_str()?.parse().ok()
     }
 
-    /// Returns the nodes in the order of their ids. Ids may have gaps. Of a name that comes twice the first value counts, as
-    /// in [`value`](Self::value).
+    /// Returns the nodes in the order of their ids. Ids may have gaps. Of a name that comes twice the first value
+    /// counts, as in [`value`](Self::value).
     ///
     /// # Errors
     ///

@@ -10,8 +10,8 @@ const MESSAGE: &str = "process info";
 
 /// Asks what Pgpool's children do: every slot of their connection pools, used or not. Since 3.5.
 ///
-/// Answered from memory: no node is connected to. Servers send a row for each child, pool and node, which may be hundreds
-/// of thousands; [`Rows`](super::Rows) reads them one by one. A process id that is no child's is an error.
+/// Answered from memory: no node is connected to. Servers send a row for each child, pool and node, which may be
+/// hundreds of thousands; [`Rows`](super::Rows) reads them one by one. A process id that is no child's is an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReadProcessInfo {
     /// The child with this process id.
@@ -63,7 +63,8 @@ impl ProcessInfos {
     }
 }
 
-/// A connection to a node in the pool of a child, or room for one. What the server's layout does not have is `None`.
+/// A connection to a node in the pool of a child, or room for one. What the server's layout does not have is
+/// `None`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ProcessInfo {
     /// The child's process id; 0 where Pgpool has room for a child and just none there, as it may since 4.4.

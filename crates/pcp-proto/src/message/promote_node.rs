@@ -17,9 +17,9 @@ pub enum PromoteMode {
 /// Makes a node Pgpool's primary. Since 3.5.
 ///
 /// No PostgreSQL is promoted or even asked, and **every other node is set down**, unless the mode is a switchover.
-/// Promotion of a node that is down is refused in the server's log only; of a node that does not exist with an error; of the
-/// present primary, and outside streaming replication, with a FATAL that closes the connection. Success means that the request was queued, or refused: read the
-/// state back.
+/// Promotion of a node that is down is refused in the server's log only; of a node that does not exist with an
+/// error; of the present primary, and outside streaming replication, with a FATAL that closes the connection.
+/// Success means that the request was queued, or refused: read the state back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PromoteNode {
     /// The node.
@@ -52,8 +52,8 @@ impl Request for PromoteNode {
     const NAME: &'static str = "promoting a node";
     type Reply = Accepted;
 
-    /// Makes the form of 4.3 and later: id, blank, NUL, mode letter. Older servers read the id and stop at the blank;
-    /// newer ones given the old form would read the mode from behind the packet.
+    /// Makes the form of 4.3 and later: id, blank, NUL, mode letter. Older servers read the id and stop at the
+    /// blank; newer ones given the old form would read the mode from behind the packet.
     fn encode(&self) -> Frame<RequestKind> {
         encode(self.node, self.mode, Self::KIND)
     }

@@ -3,10 +3,11 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind, Requirement};
 
 /// Makes a node Pgpool's primary once the sessions have ended: Pgpool takes no new ones until then. Since 3.5.
 ///
-/// Like [`PromoteNode`](super::PromoteNode) in everything else. Where sessions stay longer than recovery_timeout (90 s
-/// by default) nothing is done and the answer is the same: read the state back.
+/// Like [`PromoteNode`](super::PromoteNode) in everything else. Where sessions stay longer than recovery_timeout
+/// (90 s by default) nothing is done and the answer is the same: read the state back.
 ///
-/// Before 4.5 it may lock Pgpool up behind another change, as [`DetachNodeGracefully`](super::DetachNodeGracefully) does.
+/// Before 4.5 it may lock Pgpool up behind another change, as [`DetachNodeGracefully`](super::DetachNodeGracefully)
+/// does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PromoteNodeGracefully {
     /// The node.

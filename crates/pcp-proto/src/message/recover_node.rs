@@ -3,13 +3,13 @@ use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 
 /// Rebuilds a node from the primary with Pgpool's recovery commands, starts it and attaches it. Since 3.5.
 ///
-/// The answer comes when that ended, which takes as long as a base backup does: minutes to hours. Success means that the
-/// node's PostgreSQL answered and that the attach was queued: read the state back. An error names the step that
-/// failed, cut at 254 bytes; PostgreSQL may then run or not.
+/// The answer comes when that ended, which takes as long as a base backup does: minutes to hours. Success means
+/// that the node's PostgreSQL answered and that the attach was queued: read the state back. An error names the step
+/// that failed, cut at 254 bytes; PostgreSQL may then run or not.
 ///
-/// Refused with an error: a node that is up, the primary, a node that does not exist, any mode but streaming and native
-/// replication, and for a moment, worth a retry, while a failover or failback is in progress. A second recovery at the
-/// same time is refused with a FATAL that closes the connection.
+/// Refused with an error: a node that is up, the primary, a node that does not exist, any mode but streaming and
+/// native replication, and for a moment, worth a retry, while a failover or failback is in progress. A second
+/// recovery at the same time is refused with a FATAL that closes the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RecoverNode {
     /// The node.

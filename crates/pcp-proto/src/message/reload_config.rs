@@ -3,8 +3,9 @@ use crate::{DecodeError, Frame, Release, ReplyKind, RequestKind};
 
 /// Reads `pgpool.conf` and `pool_hba.conf` again. Since 4.2; an older server drops the connection.
 ///
-/// Success means that the main process was signalled: what it made of the files stands in its log only, and settings that
-/// need a restart stay as they are. With [`Scope::Cluster`], an error where the watchdog could not pass it on.
+/// Success means that the main process was signalled: what it made of the files stands in its log only, and
+/// settings that need a restart stay as they are. With [`Scope::Cluster`], an error where the watchdog could not
+/// pass it on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReloadConfig {
     /// Which Pgpools do it.

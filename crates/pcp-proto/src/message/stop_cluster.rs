@@ -3,9 +3,10 @@ use crate::{DecodeError, Frame, Release, ReplyKind, RequestKind};
 
 /// Stops every Pgpool of the watchdog's cluster. Since 4.2; an older server drops the connection.
 ///
-/// Without a watchdog it stops the one that is asked. Success means that the watchdog passed it on and that the stop of
-/// the asked one began; whether the others stop, each has to be asked. An error where the watchdog could not pass it on:
-/// nothing stops then. Other than [`StopPgpool`](super::StopPgpool) it is not refused during a failover.
+/// Without a watchdog it stops the one that is asked. Success means that the watchdog passed it on and that the
+/// stop of the asked one began; whether the others stop, each has to be asked. An error where the watchdog could
+/// not pass it on: nothing stops then. Other than [`StopPgpool`](super::StopPgpool) it is not refused during a
+/// failover.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StopCluster {
     /// How sessions end.

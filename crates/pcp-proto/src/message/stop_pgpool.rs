@@ -30,9 +30,9 @@ impl StopMode {
 
 /// Stops the Pgpool that is asked, its PCP port too. Since 3.5.
 ///
-/// Success means that the stop began: a smart one lasts as long as the last session does. The answer may get lost, as the
-/// process that sends it is stopped too. Refused with an error, worth a retry, while a failover or failback is in
-/// progress.
+/// Success means that the stop began: a smart one lasts as long as the last session does. The answer may get lost,
+/// as the process that sends it is stopped too. Refused with an error, worth a retry, while a failover or failback
+/// is in progress.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StopPgpool {
     /// How sessions end.

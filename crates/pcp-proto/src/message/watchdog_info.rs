@@ -10,7 +10,8 @@ use crate::{DecodeError, Frame, ReplyKind, RequestKind, Text};
 pub enum ReadWatchdogInfo {
     /// Every member, this Pgpool first.
     All,
-    /// The member with this id: its `pgpool_node_id` since 4.2; before, 0 is this Pgpool and the others are counted from 1.
+    /// The member with this id: its `pgpool_node_id` since 4.2; before, 0 is this Pgpool and the others are counted
+    /// from 1.
     Member(u8),
 }
 
@@ -84,7 +85,8 @@ pub struct WatchdogCluster {
 #[serde(rename_all = "PascalCase", default)]
 #[non_exhaustive]
 pub struct WatchdogMember {
-    /// Its `pgpool_node_id` since 4.2; before, 0 is the Pgpool that was asked. −1 where the id asked for does not exist.
+    /// Its `pgpool_node_id` since 4.2; before, 0 is the Pgpool that was asked. −1 where the id asked for does not
+    /// exist.
     #[serde(rename = "ID")]
     pub id: Option<i64>,
     /// The member's name; may hold blanks.
