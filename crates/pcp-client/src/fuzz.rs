@@ -142,7 +142,7 @@ fn node(id: NodeId, line: &[u8]) -> Option<Node> {
     };
     let port = std::str::from_utf8(port).ok()?.trim().parse().unwrap_or(5432);
     let host = Text::new(host.to_vec());
-    Some(Node { id, host, port, status: None, role: None, failover_disallowed: false })
+    Some(Node { id, host, port, status: None, role: None, quarantine: false, failover_disallowed: false })
 }
 
 /// Tells whether two hosts are the same but for case and a final dot.

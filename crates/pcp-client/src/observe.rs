@@ -44,6 +44,9 @@ pub struct Node {
     pub port: u16,
     /// What Pgpool does with it. `None` for a word that this version does not know.
     pub status: Option<NodeStatus>,
+    /// Whether it is down only on this Pgpool, for want of a quorum: it comes back by itself when a health check
+    /// succeeds. False where the server does not tell (before 3.7.23, 4.0.18, 4.1.11, and 4.2).
+    pub quarantine: bool,
     /// What Pgpool takes it for. `None` where the server does not tell (3.5, 3.6), or uses an unknown word.
     pub role: Option<NodeRole>,
     /// Whether `backend_flagN` forbids to detach it (`DISALLOW_TO_FAILOVER`).
@@ -56,9 +59,9 @@ impl Node {
         self.status.is_some_and(NodeStatus::is_attached)
     }
 
-    /// Tells whether it is detached.
+    /// Tells whether it is detached, and not merely in quarantine.
     pub fn is_down(&self) -> bool {
-        self.status == Some(NodeStatus::Down)
+        self.status == Some(NodeStatus::Down) && !self.quarantine
     }
 
     /// Tells whether Pgpool takes it for the primary.
@@ -66,9 +69,14 @@ impl Node {
         self.role == Some(NodeRole::Primary)
     }
 
+    /// Returns the word for its status: Pgpool's, or `quarantine`.
+    pub fn status_word(&self) -> Option<String> {
+        if self.quarantine { Some("quarantine".to_owned()) } else { self.status.map(|status| status.to_string()) }
+    }
+
     /// Shows the state in a word or two, such as `up standby`.
     pub fn state(&self) -> String {
-        let status = self.status.map_or_else(|| "in an unknown state".to_owned(), |status| status.to_string());
+        let status = self.status_word().unwrap_or_else(|| "in an unknown state".to_owned());
         match self.role {
             Some(role) => format!("{status} {role}"),
             None => status,
@@ -183,6 +191,7 @@ fn configured_nodes(status: &PoolStatus) -> Result<Vec<Node>, Error> {
         host: node.host,
         port: node.port,
         status: node.status,
+        quarantine: false,
         role: None,
         failover_disallowed: node.flag.to_string_lossy().contains("DISALLOW_TO_FAILOVER"),
     });
@@ -200,6 +209,7 @@ where
         for (node, stats) in view.nodes.iter_mut().zip(client.send(requests).await) {
             let stats = stats?;
             node.status = stats.node_status();
+            node.quarantine = stats.status == "quarantine";
             node.role = stats.node_role();
             (node.host, node.port) = (stats.hostname, stats.port);
         }
@@ -211,6 +221,7 @@ where
                 return Err(Error::new(ErrorKind::Protocol, format!("Pgpool said nothing of node {}", node.id)));
             };
             node.status = Some(info.status);
+            node.quarantine = info.quarantine.unwrap_or_default();
             node.role = info.role;
             (node.host, node.port) = (info.host, info.port);
         }
@@ -230,6 +241,7 @@ mod tests {
             port: 5433,
             status: Some(NodeStatus::Up),
             role: Some(NodeRole::Standby),
+            quarantine: false,
             failover_disallowed: false,
         };
         assert_eq!((node.to_string().as_str(), node.address().as_str()), ("127 (pg1:5433)", "pg1:5433"));

@@ -228,6 +228,7 @@ mod tests {
                 port: port.map_or(5432, |port| port.parse().unwrap()),
                 status: None,
                 role: None,
+                quarantine: false,
                 failover_disallowed: false,
             }
         };

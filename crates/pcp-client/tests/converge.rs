@@ -428,3 +428,14 @@ async fn behind_an_address_that_moved_the_node_is_looked_up_again() {
     assert_eq!(report.after.unwrap().host, "10.0.0.3");
     assert_eq!(moving.1.shown(), "0=up/primary 1=down/standby 2=up/standby");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_in_quarantine_is_detached_for_good() {
+    let pgpool = Pgpool::new(world(Age::V4_7));
+    pgpool.0.with(|world| world.quarantine(Duration::ZERO, 2));
+    let report = pgpool.converge("2", Want::Detached).await;
+    report.result.unwrap();
+    assert_eq!(report.before.unwrap().state(), "quarantine standby");
+    assert_eq!(report.changes, [detach(2)], "else it comes back with the next good health check");
+    assert_eq!(report.after.unwrap().state(), "down standby");
+}

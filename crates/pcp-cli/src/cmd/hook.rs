@@ -247,7 +247,7 @@ impl NodeJson {
 
 impl StateJson {
     fn of(node: &Node) -> Self {
-        Self { status: node.status.map(|status| status.to_string()), role: node.role.map(|role| role.to_string()) }
+        Self { status: node.status_word(), role: node.role.map(|role| role.to_string()) }
     }
 
     fn text(&self) -> String {

@@ -280,8 +280,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             Event::LoggedIn => Ok(None),
             Event::Reply { ticket, frame, last } => Ok(Some(Arrived::Frame { ticket, frame, last })),
             Event::Refused { ticket: Some(ticket), message } => {
+                // A server that gives up the connection may have taken the request before.
                 let fatal = message.is_fatal();
-                Ok(Some(Arrived::Refused { ticket, error: Error::refused(message), fatal }))
+                let error = Error::refused(message).with_outcome_unknown(fatal);
+                Ok(Some(Arrived::Refused { ticket, error, fatal }))
             }
             Event::Refused { ticket: None, message } if !self.session.is_logged_in() => {
                 Err(Error::login_refused(message))

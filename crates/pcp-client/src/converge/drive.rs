@@ -316,8 +316,9 @@ impl<C: Connect> Run<'_, C> {
 
     fn out_of_time(&self) -> Failure {
         let nothing_changed = self.changes.is_empty();
-        match self.last_error.clone().filter(|_| self.failing_since.is_some()) {
-            Some(error) if nothing_changed => Failure::Unreachable(error),
+        let failing = self.failing_since.is_some();
+        match self.last_error.clone().filter(|error| failing || error.kind() == ErrorKind::Refused) {
+            Some(error) if nothing_changed && failing => Failure::Unreachable(error),
             source => Failure::NotVerified { awaited: self.awaited.clone(), source },
         }
     }

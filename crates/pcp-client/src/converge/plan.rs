@@ -236,6 +236,7 @@ pub(super) mod tests {
                 port: 5432,
                 status: NodeStatus::from_word(&status.into()),
                 role: NodeRole::from_word(&role.into()),
+                quarantine: false,
                 failover_disallowed: false,
             }
         });
