@@ -6,7 +6,7 @@ use pcp_proto::{Credentials, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::observe::{Node, View, observe};
-use crate::{Client, Connect, Deadline, Error, ErrorKind, Limits};
+use crate::{Client, Connect, Deadline, Error, ErrorKind};
 
 /// What a Pgpool knows of its nodes and what it finds when it asks them.
 #[derive(Clone, Debug)]
@@ -31,13 +31,12 @@ pub async fn inspect<C: Connect>(
     credentials: &Credentials,
     deadline: Deadline,
 ) -> Result<Inspection, Error> {
-    let mut client = Client::new(connect.connect(deadline).await?, credentials.clone(), Limits::new(deadline));
+    let mut client = Client::connect(connect, credentials, deadline).await?;
     let view = observe(&mut client).await?;
     let infos = if view.server.node_info_dials_backends {
         client.close().await;
         let ask = async |node: &Node| {
-            let stream = connect.connect(deadline).await?;
-            let client = Client::new(stream, credentials.clone(), Limits::new(deadline));
+            let client = Client::connect(connect, credentials, deadline).await?;
             one(client.finish(ReadNodeInfo::Node(node.id)).await, node.id)
         };
         join_all(view.nodes.iter().map(ask)).await

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use pcp_client::{Failure, Node, NodeName, Options, Report, Want, converge_all};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{block_on, start_log};
+use super::{block_on, ended_by_signal, start_log};
 use crate::args::{HookArgs, OutputFormat};
 use crate::exit::Exit;
 use crate::output;
@@ -68,17 +67,6 @@ fn guard(limit: Duration) {
         thread::sleep(limit.saturating_add(Duration::from_secs(1)));
         process::exit(Exit::NotVerified.code());
     });
-}
-
-async fn ended_by_signal() -> Exit {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => Exit::Interrupted,
-        _ = terminate.recv() => Exit::Terminated,
-    }
 }
 
 /// How a hook ended. Its first line is what an operator reads in a mail.

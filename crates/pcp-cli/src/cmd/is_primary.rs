@@ -1,4 +1,4 @@
-use pcp_client::{Client, Connect, Limits, observe, resolve};
+use pcp_client::{Client, observe, resolve};
 use serde::Serialize;
 
 use super::read::{self, Answer, Unread};
@@ -10,8 +10,7 @@ use crate::settings::Env;
 pub(super) fn run(args: &IsPrimaryArgs, env: Env<'_>) -> Exit {
     let name = args.node.0.clone().with_default_port(args.backend_port);
     read::run(&args.read, env, async |target, settings| {
-        let stream = target.connector.connect(settings.deadline).await?;
-        let mut client = Client::new(stream, target.credentials.clone(), Limits::new(settings.deadline));
+        let mut client = Client::connect(&target.connector, &target.credentials, settings.deadline).await?;
         let view = observe(&mut client).await?;
         client.close().await;
         let node = resolve(&name, &view.nodes)

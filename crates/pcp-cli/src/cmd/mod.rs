@@ -11,6 +11,7 @@ mod sandbox_serve;
 mod show_nodes;
 mod show_watchdog;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
@@ -63,5 +64,17 @@ fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
             output::err_line(format_args!("pcpctl: cannot start: {error}"));
             Exit::Unreachable
         }
+    }
+}
+
+/// Waits for SIGINT or SIGTERM; for ever where they cannot be listened for.
+async fn ended_by_signal() -> Exit {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => Exit::Interrupted,
+        _ = terminate.recv() => Exit::Terminated,
     }
 }

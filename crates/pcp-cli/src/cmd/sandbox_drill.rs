@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use pcp_client::sandbox::{Age, Sandbox, World};
 use pcp_client::{
-    Client, Connect, Connector, Deadline, Endpoint, Error, Limits, NodeName, Options, Report, View, Want, converge,
-    observe,
+    Client, Connector, Deadline, Endpoint, Error, NodeName, Options, Report, View, Want, converge, observe,
 };
 use pcp_proto::{Credentials, RequestKind};
 
@@ -94,8 +93,7 @@ impl Drill {
 
     async fn show(&self, when: &str) -> Result<(), Error> {
         let deadline = Deadline::after(LIMIT);
-        let stream = self.connector.connect(deadline).await?;
-        let mut client = Client::new(stream, self.credentials.clone(), Limits::new(deadline));
+        let mut client = Client::connect(&self.connector, &self.credentials, deadline).await?;
         let view = observe(&mut client).await?;
         client.close().await;
         output::line(format_args!("{when}:\n{}\n", nodes(&view)));

@@ -1,7 +1,6 @@
 use pcp_client::sandbox::{Sandbox, World};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{block_on, sandbox_drill};
+use super::{block_on, ended_by_signal, sandbox_drill};
 use crate::args::SandboxServeArgs;
 use crate::exit::Exit;
 use crate::output;
@@ -21,14 +20,8 @@ pub(super) fn run(args: &SandboxServeArgs) -> Exit {
             args.age,
             sandbox.address()
         ));
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return Exit::Config;
-        };
         tokio::select! {
-            _ = interrupt.recv() => Exit::Done,
-            _ = terminate.recv() => Exit::Done,
+            _signal = ended_by_signal() => Exit::Done,
             () = sandbox.stopped() => Exit::Done,
         }
     })

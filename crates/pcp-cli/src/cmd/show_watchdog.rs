@@ -1,4 +1,4 @@
-use pcp_client::{Client, Connect, Error, Limits};
+use pcp_client::{Client, Error};
 use pcp_proto::message::{ReadWatchdogInfo, WatchdogCluster, WatchdogMember};
 use serde::Serialize;
 
@@ -11,8 +11,7 @@ use crate::settings::Env;
 pub(super) fn run(args: &ShowWatchdogArgs, env: Env<'_>) -> Exit {
     let request = args.member.map_or(ReadWatchdogInfo::All, ReadWatchdogInfo::Member);
     read::run(&args.read, env, async |target, settings| {
-        let stream = target.connector.connect(settings.deadline).await?;
-        let client = Client::new(stream, target.credentials.clone(), Limits::new(settings.deadline));
+        let client = Client::connect(&target.connector, &target.credentials, settings.deadline).await?;
         let cluster = client.finish(request).await?.cluster().map_err(Error::from)?;
         Ok(Watchdog::of(cluster))
     })

@@ -18,7 +18,7 @@ use tracing::debug;
 pub use self::limits::Limits;
 use self::replies::Replies;
 pub use self::rows::Rows;
-use crate::{Error, ErrorKind};
+use crate::{Connect, Deadline, Error, ErrorKind};
 
 /// The most notices that are kept.
 const MAX_NOTICES: usize = 64;
@@ -51,7 +51,7 @@ const MAX_NOTICES: usize = 64;
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use pcp_client::{Client, Connect, Connector, Deadline, Endpoint, Limits};
+/// use pcp_client::{Client, Connector, Deadline, Endpoint};
 /// use pcp_proto::Credentials;
 /// use pcp_proto::message::{ReadNodeCount, ReadPoolStatus};
 ///
@@ -61,7 +61,7 @@ const MAX_NOTICES: usize = 64;
 ///     connect_timeout: Duration::from_secs(3),
 /// };
 /// let credentials = Credentials::new("pcpadmin", b"secret")?;
-/// let mut client = Client::new(connector.connect(deadline).await?, credentials, Limits::new(deadline));
+/// let mut client = Client::connect(&connector, &credentials, deadline).await?;
 /// let (count, status) = client.send((ReadNodeCount, ReadPoolStatus)).await;
 /// println!("{} nodes, {} parameters", count?.0, status?.parameters.len());
 /// client.close().await;
@@ -89,6 +89,19 @@ enum Arrived {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Makes a connection, with the default limits. Cancel safe: nothing is sent before the first request.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connect::connect`].
+    pub async fn connect<C>(connect: &C, credentials: &Credentials, deadline: Deadline) -> Result<Self, Error>
+    where
+        C: Connect<Stream = S>,
+    {
+        let stream = connect.connect(deadline).await?;
+        Ok(Self::new(stream, credentials.clone(), Limits::new(deadline)))
+    }
+
     /// Takes a connection on which nothing was said yet.
     pub fn new(stream: S, credentials: Credentials, limits: Limits) -> Self {
         Self {

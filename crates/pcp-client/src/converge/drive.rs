@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::plan::others_down;
 use super::{Change, Goal, Memory, Step, Time, Want, plan};
 use crate::observe::{Node, View, observe, observe_again};
-use crate::{Client, Connect, Deadline, Error, ErrorKind, Limits, NodeName, ResolveError, resolve};
+use crate::{Client, Connect, Deadline, Error, ErrorKind, NodeName, ResolveError, resolve};
 
 /// How long connections that fail are tried again before anything was changed: Pgpool's PCP port is closed while it
 /// starts.
@@ -211,9 +211,7 @@ impl<C: Connect> Run<'_, C> {
     }
 
     async fn observe(&mut self) -> Result<(Client<C::Stream>, View), Error> {
-        let deadline = self.options.deadline;
-        let stream = self.connect.connect(deadline).await?;
-        let mut client = Client::new(stream, self.credentials.clone(), Limits::new(deadline));
+        let mut client = Client::connect(self.connect, self.credentials, self.options.deadline).await?;
         let view = self.read(&mut client).await;
         self.asked.push(client.asked().to_vec());
         Ok((client, view?))
