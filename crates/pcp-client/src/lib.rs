@@ -39,6 +39,7 @@ mod converge;
 mod deadline;
 mod endpoint;
 mod error;
+mod evidence;
 mod fleet;
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
@@ -57,6 +58,7 @@ pub use converge::{Change, Failure, Goal, Memory, Options, Report, Step, Time, W
 pub use deadline::Deadline;
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{Error, ErrorKind};
+pub use evidence::{Evidence, Recovery};
 pub use fleet::converge_all;
 pub use inspect::{Inspection, inspect};
 pub use observe::{Node, Server, View, observe, observe_again};
