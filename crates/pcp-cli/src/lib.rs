@@ -9,6 +9,7 @@ mod cmd;
 mod exit;
 mod output;
 mod settings;
+mod verdict;
 
 use std::ffi::OsString;
 use std::process;

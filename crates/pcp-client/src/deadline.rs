@@ -24,6 +24,17 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
+    /// Returns the deadline `limit` from now, or this one where that comes first.
+    pub(crate) fn at_most(self, limit: Duration) -> Self {
+        Self(self.cut(limit))
+    }
+
+    /// Returns a deadline that comes `by` earlier, but not before now.
+    pub(crate) fn earlier(self, by: Duration) -> Self {
+        let now = Instant::now();
+        Self(self.0.checked_sub(by).map_or(now, |earlier| earlier.max(now)))
+    }
+
     /// Returns the end of a wait of at most `limit` that also ends by this deadline.
     pub(crate) fn cut(self, limit: Duration) -> Instant {
         self.0.min(later(limit))

@@ -10,6 +10,11 @@ pub trait Evidence: Sync {
 
     /// Tells whether the node's PostgreSQL takes writes, within 3 s.
     fn recovery(&self, node: &Node) -> impl Future<Output = Recovery> + Send;
+
+    /// Returns what [`recovery`](Self::recovery) tells, where nobody has to be asked for it.
+    fn recovery_at_once(&self, _node: &Node) -> Option<Recovery> {
+        None
+    }
 }
 
 /// Whether a PostgreSQL is in recovery, as a standby is and a primary is not.
@@ -24,4 +29,22 @@ pub enum Recovery {
         /// Why not, as the verdict says it.
         reason: String,
     },
+}
+
+/// Evidence for callers who have none: every PostgreSQL is taken to answer, so that nothing is given up on a guess.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEvidence;
+
+impl Evidence for NoEvidence {
+    async fn answers(&self, _: &Node) -> bool {
+        true
+    }
+
+    async fn recovery(&self, node: &Node) -> Recovery {
+        self.recovery_at_once(node).unwrap_or(Recovery::Unknown { reason: String::new() })
+    }
+
+    fn recovery_at_once(&self, _: &Node) -> Option<Recovery> {
+        Some(Recovery::Unknown { reason: "no login to PostgreSQL is configured".to_owned() })
+    }
 }

@@ -18,7 +18,7 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use pcp_client::{Connector, Deadline, Endpoint, Options, Want, converge};
+//! use pcp_client::{Connector, Deadline, Endpoint, Options, Order, Want, converge};
 //! use pcp_proto::Credentials;
 //!
 //! let pgpool = Connector {
@@ -27,7 +27,8 @@
 //! };
 //! let credentials = Credentials::new("pcpadmin", b"secret")?;
 //! let options = Options { deadline: Deadline::after(Duration::from_secs(30)), settle: Duration::ZERO };
-//! let report = converge(&pgpool, &credentials, &"10.0.0.3".parse()?, Want::Detached, options).await;
+//! let node = "10.0.0.3".parse()?;
+//! let report = converge(&pgpool, &credentials, &Order::new(&node, Want::Detached, options)).await;
 //! report.result?;
 //! # Ok(())
 //! # }
@@ -54,12 +55,15 @@ pub mod sandbox;
 
 pub use client::{Client, Limits, Rows};
 pub use connect::{Connect, Connector, Stream};
-pub use converge::{Change, Failure, Goal, Memory, Options, Report, Step, Time, Want, converge, plan};
+pub use converge::{
+    Answer, Change, Failure, Forecast, Goal, LastNode, Memory, Options, Order, Proof, Question, Reason, Remark,
+    Report, Sessions, Step, Stop, Time, Want, converge, forecast, plan,
+};
 pub use deadline::Deadline;
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{Error, ErrorKind};
-pub use evidence::{Evidence, Recovery};
-pub use fleet::converge_all;
+pub use evidence::{Evidence, NoEvidence, Recovery};
+pub use fleet::{Require, converge_all};
 pub use inspect::{Inspection, inspect};
 pub use observe::{Node, Server, View, observe, observe_again};
 pub use refusal::Refusal;

@@ -27,6 +27,9 @@ pub struct Server {
     pub age: ServerAge,
     /// `search_primary_node_timeout`; zero is for ever.
     pub search_primary_node_timeout: Option<Duration>,
+    /// Whether `follow_primary_command` (`follow_master_command` up to 4.1) is set: after a change of primary Pgpool sets
+    /// the other nodes down, and the command has to attach them.
+    pub follow_primary_command: bool,
     /// Whether `use_watchdog` is on.
     pub watchdog: bool,
     /// Whether node info makes it connect to the node asked for.
@@ -145,6 +148,9 @@ where
         search_primary_node_timeout: status
             .number("search_primary_node_timeout")
             .and_then(|seconds| Some(Duration::from_secs(u64::try_from(seconds).ok()?))),
+        follow_primary_command: ["follow_primary_command", "follow_master_command"]
+            .into_iter()
+            .any(|name| status.value(name).is_some_and(|command| !command.as_bytes().is_empty())),
         watchdog: status.number("use_watchdog").is_some_and(|on| on != 0),
     };
     let mut view = View { server, nodes: configured };

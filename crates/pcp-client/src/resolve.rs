@@ -107,6 +107,16 @@ pub enum ResolveError {
         /// The nodes that have it.
         nodes: Vec<Node>,
     },
+    /// The id is another backend on another Pgpool.
+    #[error("node {id} is {here} here and {there} on another Pgpool: name it by its address")]
+    Differs {
+        /// The id.
+        id: NodeId,
+        /// The node's address on this Pgpool.
+        here: String,
+        /// Its address on the other one.
+        there: String,
+    },
 }
 
 impl Eq for Node {}

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, FailoverFlag, Fault, World};
-use pcp_client::{Change, Connect, Deadline, Error, Failure, NodeName, Options, Report, Want, converge};
+use pcp_client::{Change, Connect, Deadline, Error, Failure, NodeName, Options, Order, Report, Want, converge};
 use pcp_proto::{Credentials, ReplyKind, RequestKind, ServerMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
@@ -18,14 +18,18 @@ use support::{Pgpool, credentials, id, world};
 const SETTLE: Duration = Duration::from_millis(1500);
 const LIMIT: Duration = Duration::from_secs(60);
 
+fn options(limit: Duration) -> Options {
+    Options { deadline: Deadline::after(limit), settle: SETTLE }
+}
+
 impl Pgpool {
     async fn converge(&self, node: &str, want: Want) -> Report {
         self.converge_within(node, want, LIMIT).await
     }
 
     async fn converge_within(&self, node: &str, want: Want, limit: Duration) -> Report {
-        let options = Options { deadline: Deadline::after(limit), settle: SETTLE };
-        converge(self, &credentials(), &node.parse::<NodeName>().unwrap(), want, options).await
+        let node: NodeName = node.parse().unwrap();
+        converge(self, &credentials(), &Order::new(&node, want, options(limit))).await
     }
 
     /// Returns the view; a node that waits for its first session is up.
@@ -328,8 +332,8 @@ async fn looks_become_rarer_until_something_was_changed() {
     let world = world(Age::V4_7).configure(|settings| settings.operation_delay = Duration::from_millis(500));
     let pgpool = Timed(Pgpool::new(world), RefCell::default());
     (0..3).for_each(|_| pgpool.0.0.fault(Fault::CloseBeforeSalt));
-    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
-    let report = converge(&pgpool, &credentials(), &"2".parse().unwrap(), Want::Detached, options).await;
+    let report =
+        converge(&pgpool, &credentials(), &Order::new(&"2".parse().unwrap(), Want::Detached, options(LIMIT))).await;
     report.result.unwrap();
     let times = pgpool.1.into_inner();
     let pauses: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
@@ -339,9 +343,9 @@ async fn looks_become_rarer_until_something_was_changed() {
 #[tokio::test(start_paused = true)]
 async fn a_wrong_password_is_not_tried_twice() {
     let pgpool = Pgpool::new(world(Age::V4_7));
-    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
     let wrong = Credentials::new("pcpadmin", b"wrong").unwrap();
-    let report = converge(&pgpool, &wrong, &"2".parse().unwrap(), Want::Detached, options).await;
+    let report =
+        converge(&pgpool, &wrong, &Order::new(&"2".parse().unwrap(), Want::Detached, options(LIMIT))).await;
     assert!(matches!(report.result, Err(Failure::Authentication(_))), "{report:?}");
     assert_eq!(pgpool.0.connections(), 1);
 }
@@ -373,8 +377,8 @@ impl Connect for CutsOff {
 #[tokio::test(start_paused = true)]
 async fn a_refused_login_is_told_where_requests_behind_it_cut_off_the_answer() {
     let pgpool = CutsOff(Cell::new(0));
-    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
-    let report = converge(&pgpool, &credentials(), &"2".parse().unwrap(), Want::Detached, options).await;
+    let report =
+        converge(&pgpool, &credentials(), &Order::new(&"2".parse().unwrap(), Want::Detached, options(LIMIT))).await;
     assert!(matches!(report.result, Err(Failure::Authentication(_))), "{report:?}");
     assert_eq!(pgpool.0.get(), 2);
 }
@@ -416,8 +420,9 @@ async fn behind_an_address_that_moved_the_node_is_looked_up_again() {
     let reordered = World::new(Age::V4_7).node("10.0.0.1", 5432).node("10.0.0.3", 5432).node("10.0.0.2", 5432);
     let moving = Moving(Pgpool::new(world(Age::V4_7)), Pgpool::new(reordered));
     let credentials = Credentials::new("pcpadmin", b"secret").unwrap();
-    let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
-    let report = converge(&moving, &credentials, &"10.0.0.3".parse().unwrap(), Want::Detached, options).await;
+    let report =
+        converge(&moving, &credentials, &Order::new(&"10.0.0.3".parse().unwrap(), Want::Detached, options(LIMIT)))
+            .await;
     report.result.unwrap();
     assert_eq!(report.changes, [detach(2), detach(1)]);
     assert!(

@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use pcp_client::sandbox::{Age, Fault, World};
-use pcp_client::{Change, Deadline, Failure, Options, Report, Want, converge_all};
+use pcp_client::sandbox::{Age, Fault, Watchdog, WatchdogState, World};
+use pcp_client::{Change, Deadline, Failure, Options, Order, Report, Want, converge_all};
 use pcp_proto::Credentials;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ fn options(limit: u64) -> Options {
 async fn detach_all(pgpools: &[&Pgpool], limit: u64) -> Vec<Report> {
     let credentials = credentials();
     let pgpools = pgpools.iter().map(|&pgpool| (pgpool, &credentials));
-    converge_all(pgpools, &"10.0.0.3".parse().unwrap(), Want::Detached, options(limit)).await
+    converge_all(pgpools, &Order::new(&"10.0.0.3".parse().unwrap(), Want::Detached, options(limit))).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,9 +71,11 @@ async fn each_pgpool_has_its_own_password() {
     );
     let name = "2".parse().unwrap();
     let usual = credentials();
-    let reports = converge_all([(&first, &usual), (&second, &other)], &name, Want::Detached, options(60)).await;
+    let reports =
+        converge_all([(&first, &usual), (&second, &other)], &Order::new(&name, Want::Detached, options(60))).await;
     reports.into_iter().for_each(|report| report.result.unwrap());
-    let reports = converge_all([(&first, &other), (&second, &other)], &name, Want::Attached, options(60)).await;
+    let reports =
+        converge_all([(&first, &other), (&second, &other)], &Order::new(&name, Want::Attached, options(60))).await;
     assert!(matches!(reports[0].result, Err(Failure::Authentication(_))), "{:?}", reports[0]);
     reports[1].result.as_ref().unwrap();
 }
@@ -81,4 +83,124 @@ async fn each_pgpool_has_its_own_password() {
 #[tokio::test(start_paused = true)]
 async fn of_no_pgpool_there_is_no_report() {
     assert!(detach_all(&[], 60).await.is_empty());
+}
+
+/// A member of a watchdog cluster of three; the leader is the first one.
+fn member(age: Age, at: usize) -> Pgpool {
+    let mut watchdog = Watchdog::of(&["pgpool1", "pgpool2", "pgpool3"]);
+    watchdog.members.rotate_left(at);
+    Pgpool::new(world(age).configure(|settings| settings.watchdog = Some(watchdog)))
+}
+
+/// Passes the leader's view on to the other members, as the watchdog does.
+async fn pass_on(leader: &Pgpool, others: &[&Pgpool]) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (nodes, primary) = leader.0.with(|world| (world.nodes().to_vec(), world.primary()));
+        for other in others {
+            other.0.with(|world| {
+                for (id, node) in nodes.iter().enumerate() {
+                    world.node_mut(id).unwrap().status = node.status;
+                }
+                world.set_primary(primary);
+            });
+        }
+    }
+}
+
+fn changes(reports: &[Report]) -> Vec<usize> {
+    reports.iter().map(|report| report.changes.len()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_watchdog_cluster_the_leader_acts_and_the_others_have_to_show_it() {
+    for age in [Age::V4_1, Age::V4_7] {
+        let members = [member(age, 1), member(age, 0), member(age, 2)];
+        let [first, leader, last] = &members;
+        let (all, others) = ([first, leader, last], [first, last]);
+        let reports = tokio::select! {
+            reports = detach_all(&all, 60) => reports,
+            () = pass_on(leader, &others) => unreachable!(),
+        };
+        assert_eq!(changes(&reports), [0, 1, 0], "{age}");
+        for report in &reports {
+            assert!(report.result.is_ok(), "{age}: {report:?}");
+            assert_eq!(report.before.as_ref().map(|node| node.is_attached()), Some(true), "{age}");
+            assert_eq!(report.after.as_ref().map(|node| node.is_down()), Some(true), "{age}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_to_which_nothing_is_passed_on_is_told_itself() {
+    let members = [member(Age::V4_7, 0), member(Age::V4_7, 1)];
+    let reports = detach_all(&[&members[0], &members[1]], 60).await;
+    assert_eq!(changes(&reports), [1, 1]);
+    assert!(reports.iter().all(|report| report.result.is_ok()), "{reports:?}");
+    assert!(reports[1].elapsed >= Duration::from_secs(5), "{:?}", reports[1].elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_leader_the_first_member_acts_at_once() {
+    let (first, second) = (member(Age::V4_7, 1), member(Age::V4_7, 2));
+    let (all, others) = ([&first, &second], [&second]);
+    let reports = tokio::select! {
+        reports = detach_all(&all, 60) => reports,
+        () = pass_on(&first, &others) => unreachable!(),
+    };
+    assert_eq!(changes(&reports), [1, 0]);
+    assert!(reports[0].elapsed < Duration::from_secs(1), "{:?}", reports[0].elapsed);
+
+    // A leader that is dead, and a cluster without one.
+    let (dead, alive) = (member(Age::V4_7, 0), member(Age::V4_7, 1));
+    (0..100).for_each(|_| dead.0.fault(Fault::CloseBeforeSalt));
+    let reports = detach_all(&[&dead, &alive], 12).await;
+    assert!(reports[1].elapsed < Duration::from_secs(1), "{reports:?}");
+    let mut watchdog = Watchdog::of(&["pgpool2", "pgpool1"]);
+    watchdog.members[0].state = WatchdogState::Standby;
+    watchdog.members[1].state = WatchdogState::Lost;
+    let lone = Pgpool::new(world(Age::V4_7).configure(|settings| settings.watchdog = Some(watchdog)));
+    let silent = Pgpool::new(world(Age::V4_7));
+    silent.0.fault(Fault::Delay(Duration::from_secs(2)));
+    let reports = detach_all(&[&silent, &lone], 60).await;
+    assert!(reports[1].elapsed < Duration::from_secs(1), "{reports:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watchdog_that_tells_nothing_costs_two_seconds() {
+    let (member, other) = (member(Age::V3_5, 1), Pgpool::new(world(Age::V3_5)));
+    let reports = detach_all(&[&member, &other], 60).await;
+    assert!(reports.iter().all(|report| report.result.is_ok()), "{reports:?}");
+    assert!(reports[0].elapsed < Duration::from_secs(3), "{:?}", reports[0].elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_has_to_mean_the_same_backend_everywhere() {
+    let turned = World::new(Age::V4_7).node("10.0.0.1", 5432).node("10.0.0.3", 5432).node("10.0.0.2", 5432);
+    let (first, second) = (Pgpool::new(world(Age::V4_7)), Pgpool::new(turned));
+    // Whichever is read first.
+    for slow in [&first, &second] {
+        slow.0.fault(Fault::Delay(Duration::from_millis(500)));
+        let credentials = credentials();
+        let pgpools = [(&first, &credentials), (&second, &credentials)];
+        let reports = converge_all(pgpools, &Order::new(&"1".parse().unwrap(), Want::Detached, options(60))).await;
+        for report in reports {
+            let Err(Failure::Node(error)) = &report.result else { panic!("{report:?}") };
+            assert!(error.to_string().contains("on another Pgpool: name it by its address"), "{error}");
+            assert_eq!(report.changes, []);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pgpool_that_was_given_up_is_tried_again_when_the_others_are_verified() {
+    // The other one is busy for longer than an unreachable one is tried.
+    let (dead, busy) = (Pgpool::new(world(Age::V4_7)), Pgpool::new(world(Age::V4_7)));
+    let slow = Duration::from_secs(15);
+    busy.0.with(|world| world.settings_mut().operation_delay = slow);
+    // Ten seconds' tries are some 45, 250 ms apart.
+    (0..60).for_each(|_| dead.0.fault(Fault::CloseBeforeSalt));
+    let reports = detach_all(&[&dead, &busy], 60).await;
+    assert!(reports.iter().all(|report| report.result.is_ok()), "{reports:?}");
+    assert!(reports[0].elapsed > slow, "{:?}", reports[0].elapsed);
 }

@@ -4,14 +4,14 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pcp_client::{Failure, Node, NodeName, Options, Report, Want, converge_all};
-use serde::Serialize;
+use pcp_client::{LastNode, NodeName, Options, Order, Report, Require, Stop, Want, converge_all};
 
 use super::{block_on, ended_by_signal, start_log};
-use crate::args::{HookArgs, OutputFormat};
+use crate::args::HookArgs;
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::{Env, Settings};
+use crate::verdict::{Matter, Verdict};
 
 /// The whole time of a detach.
 pub(super) const DETACH_LIMIT: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ pub(super) struct Hook<'a> {
     pub(super) verb: &'static str,
     pub(super) node: &'a NodeName,
     pub(super) want: Want,
-    /// The failed primary, which nothing here attaches; named where it is found attached.
+    /// The failed primary, which nothing here attaches.
     pub(super) failed: Option<&'a NodeName>,
     pub(super) default_limit: Duration,
 }
@@ -31,34 +31,46 @@ pub(super) struct Hook<'a> {
 pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     start_log(&args.output);
     let started = Instant::now();
+    let matter = Matter { verb: hook.verb, node: hook.node, want: hook.want, failed: hook.failed };
     let verdict = match Settings::new(&args.connection, None, hook.default_limit, env) {
         Ok(settings) => {
             guard(settings.limit);
-            let mut verdict = None;
-            let ended = block_on(async {
-                tokio::select! {
-                    reports = reach(&hook, args, &settings) => {
-                        verdict = Some(Verdict::of(&hook, &settings, &reports));
-                        Exit::Done
-                    }
-                    signal = ended_by_signal() => signal,
-                }
+            let mut ended = None;
+            let mut reports = Vec::new();
+            block_on(async {
+                (reports, ended) = reach(&hook, args, &settings).await;
+                Exit::Done
             });
-            verdict.unwrap_or_else(|| {
-                Verdict::without_reports(&hook, ended, "ended by a signal before it was verified")
-            })
+            let endpoints: Vec<_> = settings.targets.iter().map(|target| &target.connector.endpoint).collect();
+            Verdict::of(&matter, &endpoints, &reports, Require::All, ended)
         }
-        Err(error) => Verdict::without_reports(&hook, Exit::Config, &output::chain(&error)),
+        Err(error) => Verdict::without_reports(&matter, Exit::Config, &output::chain(&error)),
     };
-    verdict.print(args, started.elapsed());
+    verdict.print(&args.output, started.elapsed());
     verdict.exit
 }
 
-async fn reach(hook: &Hook<'_>, args: &HookArgs, settings: &Settings) -> Vec<Report> {
+/// Reaches the goal on every Pgpool; a signal ends it early, after what is half done was undone.
+async fn reach(hook: &Hook<'_>, args: &HookArgs, settings: &Settings) -> (Vec<Report>, Option<Exit>) {
+    let name = hook.node.clone().with_default_port(args.backend_port);
+    let failed = hook.failed.map(|failed| failed.clone().with_default_port(args.backend_port));
     let options = Options { deadline: settings.deadline, settle: args.settle };
-    let node = hook.node.clone().with_default_port(args.backend_port);
+    let stop = Stop::new();
+    let order = Order {
+        failed: failed.as_ref(),
+        last_node: LastNode::Kept,
+        stop: stop.clone(),
+        ..Order::new(&name, hook.want, options)
+    };
     let pgpools = settings.targets.iter().map(|target| (&target.connector, &target.credentials));
-    converge_all(pgpools, &node, hook.want, options).await
+    let mut reached = std::pin::pin!(converge_all(pgpools, &order));
+    tokio::select! {
+        reports = &mut reached => (reports, None),
+        signal = ended_by_signal() => {
+            stop.request();
+            (reached.await, Some(signal))
+        }
+    }
 }
 
 /// Ends the process a second after the deadline, whatever hangs: a resolver, a full pipe, a disk.
@@ -67,195 +79,4 @@ fn guard(limit: Duration) {
         thread::sleep(limit.saturating_add(Duration::from_secs(1)));
         process::exit(Exit::NotVerified.code());
     });
-}
-
-/// How a hook ended. Its first line is what an operator reads in a mail.
-#[derive(Serialize)]
-struct Verdict {
-    schema_version: u32,
-    command: &'static str,
-    node: String,
-    #[serde(skip)]
-    exit: Exit,
-    exit_code: i32,
-    verified: bool,
-    verdict: String,
-    pgpools: Vec<PgpoolVerdict>,
-}
-
-#[derive(Serialize)]
-struct PgpoolVerdict {
-    endpoint: String,
-    exit_code: i32,
-    verified: bool,
-    error: Option<String>,
-    node: Option<NodeJson>,
-    before: Option<StateJson>,
-    after: Option<StateJson>,
-    changes: Vec<String>,
-    others_down: Vec<NodeJson>,
-    /// What was asked, a letter a request, one string a connection.
-    asked: Vec<String>,
-    elapsed_ms: f64,
-}
-
-#[derive(Serialize)]
-struct NodeJson {
-    id: u8,
-    host: String,
-    port: u16,
-}
-
-#[derive(Serialize)]
-struct StateJson {
-    status: Option<String>,
-    role: Option<String>,
-}
-
-impl Verdict {
-    fn of(hook: &Hook<'_>, settings: &Settings, reports: &[Report]) -> Self {
-        let exit = Exit::combine(reports.iter().map(exit_of));
-        let endpoints = settings.targets.iter().map(|target| &target.connector.endpoint);
-        let failures: Vec<_> = endpoints
-            .clone()
-            .zip(reports)
-            .filter_map(|(endpoint, report)| {
-                Some(format!("{endpoint}: {}", output::chain(report.result.as_ref().err()?)))
-            })
-            .collect();
-        let done = reports.len() - failures.len();
-        let changed = reports.iter().any(|report| !report.changes.is_empty());
-        let mut verdict = match (done, &failures[..]) {
-            (done, []) => {
-                let already = if changed { "" } else { " already" };
-                format!("{} is {}{already}: verified on {}", hook.node, hook.want, pgpools(done))
-            }
-            (0, [only]) => format!("{} is NOT {}: {only}", hook.node, hook.want),
-            (done, failures) => format!(
-                "{} is NOT {} on {} of {}: {}",
-                hook.node,
-                hook.want,
-                failures.len(),
-                pgpools(done + failures.len()),
-                failures.join("; ")
-            ),
-        };
-        if hook.want == Want::Primary {
-            verdict.push_str(&named_down(reports));
-        }
-        if let Some(failed) = hook.failed {
-            verdict.push_str(&format!("; the failed primary {failed} was left as it is"));
-        }
-        Self {
-            exit,
-            verdict,
-            pgpools: endpoints
-                .zip(reports)
-                .map(|(endpoint, report)| PgpoolVerdict::of(endpoint.to_string(), report))
-                .collect(),
-            ..Self::without_reports(hook, exit, "")
-        }
-    }
-
-    fn without_reports(hook: &Hook<'_>, exit: Exit, reason: &str) -> Self {
-        Self {
-            schema_version: output::SCHEMA_VERSION,
-            command: hook.verb,
-            node: hook.node.to_string(),
-            exit,
-            exit_code: exit.code(),
-            verified: exit == Exit::Done,
-            verdict: format!("{} is NOT known to be {}: {reason}", hook.node, hook.want),
-            pgpools: Vec::new(),
-        }
-    }
-
-    fn print(&self, args: &HookArgs, elapsed: Duration) {
-        tracing::info!(exit = self.exit_code, ?elapsed, "{}", self.verdict);
-        let failed = self.exit != Exit::Done;
-        if failed {
-            output::err_line(format_args!("pcpctl {}: {}", self.command, self.verdict));
-        }
-        if args.output.quiet && !failed {
-            return;
-        }
-        match args.output.output {
-            OutputFormat::Json => output::json(self),
-            OutputFormat::Table => {
-                output::line(&self.verdict);
-                for pgpool in &self.pgpools {
-                    output::line(pgpool.text());
-                }
-            }
-        }
-    }
-}
-
-impl PgpoolVerdict {
-    fn of(endpoint: String, report: &Report) -> Self {
-        Self {
-            endpoint,
-            exit_code: exit_of(report).code(),
-            verified: report.result.is_ok(),
-            error: report.result.as_ref().err().map(|failure| output::chain(failure)),
-            node: report.before.as_ref().map(NodeJson::of),
-            before: report.before.as_ref().map(StateJson::of),
-            after: report.after.as_ref().map(StateJson::of),
-            changes: report.changes.iter().map(ToString::to_string).collect(),
-            others_down: report.others_down.iter().map(NodeJson::of).collect(),
-            asked: report.asked.iter().map(|kinds| kinds.iter().map(ToString::to_string).collect()).collect(),
-            elapsed_ms: output::rounded(report.elapsed.as_secs_f64() * 1e3, 3),
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut text = format!("  {}", self.endpoint);
-        if let Some(node) = &self.node {
-            text.push_str(&format!("  node {} ({}:{})", node.id, node.host, node.port));
-        }
-        if let (Some(before), Some(after)) = (&self.before, &self.after) {
-            text.push_str(&format!("  {} -> {}", before.text(), after.text()));
-        }
-        if !self.changes.is_empty() {
-            text.push_str(&format!("  [{}]", self.changes.join(", ")));
-        }
-        text.push_str(&format!("  {:.1} ms", self.elapsed_ms));
-        if let Some(error) = &self.error {
-            text.push_str(&format!("  {error}"));
-        }
-        text
-    }
-}
-
-impl NodeJson {
-    fn of(node: &Node) -> Self {
-        Self { id: node.id.get(), host: node.host.to_string(), port: node.port }
-    }
-}
-
-impl StateJson {
-    fn of(node: &Node) -> Self {
-        Self { status: node.status_word(), role: node.role.map(|role| role.to_string()) }
-    }
-
-    fn text(&self) -> String {
-        let words: Vec<_> = [&self.status, &self.role].into_iter().flatten().map(String::as_str).collect();
-        words.join(" ")
-    }
-}
-
-fn exit_of(report: &Report) -> Exit {
-    report.result.as_ref().map_or_else(|failure: &Failure| failure.into(), |()| Exit::Done)
-}
-
-fn pgpools(count: usize) -> String {
-    if count == 1 { "1 Pgpool".to_owned() } else { format!("{count} Pgpools") }
-}
-
-/// Names the nodes that are down beside the new primary.
-fn named_down(reports: &[Report]) -> String {
-    let mut down: Vec<_> = reports.iter().flat_map(|report| &report.others_down).map(Node::to_string).collect();
-    down.sort_unstable();
-    down.dedup();
-    if down.is_empty() { String::new() } else { format!("; down: node {}", down.join(", node ")) }
 }

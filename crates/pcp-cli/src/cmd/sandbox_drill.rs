@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pcp_client::sandbox::{Age, Sandbox, World};
 use pcp_client::{
-    Client, Connector, Deadline, Endpoint, Error, NodeName, Options, Report, View, Want, converge, observe,
+    Client, Connector, Deadline, Endpoint, Error, NodeName, Options, Order, Report, View, Want, converge, observe,
 };
 use pcp_proto::{Credentials, RequestKind};
 
@@ -77,7 +77,7 @@ impl Drill {
     async fn step(&self, name: &str, want: Want) -> Result<Exit, Box<dyn std::error::Error>> {
         let (command, name) = (command(name, want), name.parse::<NodeName>()?);
         let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
-        let report = converge(&self.connector, &self.credentials, &name, want, options).await;
+        let report = converge(&self.connector, &self.credentials, &Order::new(&name, want, options)).await;
         output::line(format_args!("$ {command}"));
         output::line(asked(&report));
         let exit = match &report.result {
@@ -103,6 +103,7 @@ impl Drill {
 
 fn command(name: &str, want: Want) -> String {
     match want {
+        Want::Follower(_) => format!("pcpctl follow {name}"),
         Want::Detached => format!("pcpctl detach {name}"),
         Want::Primary => format!("pcpctl attach {name} p"),
         Want::Standby => format!("pcpctl attach {name} s"),

@@ -206,6 +206,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.age = Some(age);
     }
 
+    /// Tells whether the server has accepted the login.
+    pub(crate) fn is_logged_in(&self) -> bool {
+        self.session.is_logged_in()
+    }
+
     /// Returns the notices that came so far, the last 64, and forgets them.
     pub fn take_notices(&mut self) -> Vec<ServerMessage> {
         std::mem::take(&mut self.notices)

@@ -2,162 +2,143 @@
 
 use std::time::Duration;
 
-use pcp_proto::message::{Accepted, AttachNode, DetachNode, PromoteMode, PromoteNode};
-use pcp_proto::{Credentials, RequestKind};
+use pcp_proto::message::{Accepted, AttachNode, DetachNode, PromoteMode, PromoteNode, ReadWatchdogInfo};
+use pcp_proto::{Credentials, NodeId, RequestKind, ServerAge};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::plan::others_down;
-use super::{Change, Goal, Memory, Step, Time, Want, plan};
+use super::goal::others_down;
+use super::restore::RESTORE_LIMIT;
+use super::{Change, Failure, Goal, Memory, Order, Reason, Remark, Report, Step, Time, Want, plan};
+use crate::fleet::{Membership, Seat, Table};
 use crate::observe::{Node, View, observe, observe_again};
-use crate::{Client, Connect, Deadline, Error, ErrorKind, NodeName, ResolveError, resolve};
+use crate::{Client, Connect, Deadline, Error, ErrorKind, Evidence, NodeName, Refusal, ResolveError, resolve};
 
 /// How long connections that fail are tried again before anything was changed: Pgpool's PCP port is closed while it
 /// starts.
 const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often Pgpool may refuse a change before the run gives up. Some refusals pass, and texts do not tell which.
 const MAX_REFUSALS: u32 = 3;
+/// How long a watchdog's answer is awaited. 3.5.0 never gives one.
+const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
+/// How long a member of a watchdog cluster leaves a change to the leader while nothing happens.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 /// The pauses between two looks, in milliseconds; the last one repeats.
 const PAUSES: [u64; 7] = [2, 5, 10, 20, 50, 100, 250];
-
-/// How a run is bounded.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// When it ends, whatever happens.
-    pub deadline: Deadline,
-    /// How long a state has to last before it counts, after an attach or a change of primary.
-    pub settle: Duration,
-}
-
-/// What a run did and saw on one Pgpool.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Whether the wanted state was read back; if not, why.
-    pub result: Result<(), Failure>,
-    /// The node as it was first seen.
-    pub before: Option<Node>,
-    /// The node as it was last seen.
-    pub after: Option<Node>,
-    /// Other nodes that are down at the end.
-    pub others_down: Vec<Node>,
-    /// The changes sent, in order.
-    pub changes: Vec<Change>,
-    /// What was asked, connection by connection, logins not counted.
-    pub asked: Vec<Vec<RequestKind>>,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-/// Why the wanted state was not read back.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Failure {
-    /// Pgpool could not be asked; nothing was changed.
-    #[error("nothing was changed")]
-    Unreachable(#[source] Error),
-    /// The login was refused; nothing was changed.
-    #[error("nothing was changed")]
-    Authentication(#[source] Error),
-    /// The name means no node, or several; nothing was changed.
-    #[error(transparent)]
-    Node(#[from] ResolveError),
-    /// Pgpool refused, or the planner did.
-    #[error("{reason}")]
-    Refused {
-        /// Why.
-        reason: String,
-        /// What Pgpool said.
-        source: Option<Error>,
-    },
-    /// The deadline passed before the state was read back.
-    #[error("not verified in time: waited for {awaited}")]
-    NotVerified {
-        /// What was awaited.
-        awaited: String,
-        /// The last error on the way.
-        source: Option<Error>,
-    },
-}
 
 /// Makes one Pgpool show the wanted state of a node, and returns when it was read back or cannot be.
 ///
 /// Everything goes over short connections: settings, status and role of every node in two round trips behind the
 /// login, then the change, if one is needed, on the same connection, which closes before Pgpool begins to work on
 /// it. The state is read again in fresh connections after 2, 5, 10, 20 … 250 ms. No request makes Pgpool connect to
-/// a backend.
+/// a backend, unless the goal needs to know whether a node is in recovery, nobody else knows, and Pgpool can ask.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future stops the run where it is; a change that was sent is carried out by Pgpool all the same. A
-/// later run for the same goal finishes it.
-pub async fn converge<C: Connect>(
+/// later run for the same goal finishes it. [`Stop`](super::Stop) ends it with nothing half done.
+pub async fn converge<C: Connect, E: Evidence>(
     connect: &C,
     credentials: &Credentials,
-    name: &NodeName,
-    want: Want,
-    options: Options,
+    order: &Order<'_, E>,
 ) -> Report {
-    let mut run = Run {
-        connect,
-        credentials,
-        name,
-        want,
-        options,
-        started: Instant::now(),
-        memory: Memory::default(),
-        changes: Vec::new(),
-        view: None,
-        goal: None,
-        before: None,
-        refusals: 0,
-        last_error: None,
-        failing_since: None,
-        asked: Vec::new(),
-        awaited: "an answer".to_owned(),
+    converge_in_seat(connect, credentials, order, Table::new(1).seat(0)).await
+}
+
+/// The same among others.
+pub(crate) async fn converge_in_seat<C: Connect, E: Evidence>(
+    connect: &C,
+    credentials: &Credentials,
+    order: &Order<'_, E>,
+    seat: Seat<'_>,
+) -> Report {
+    let mut run = Run::new(connect, credentials, order, seat);
+    let reached = tokio::select! {
+        biased;
+        result = run.reach() => Some(result),
+        () = order.stop.requested() => None,
     };
-    let result = run.drive().await;
+    let result = reached.unwrap_or_else(|| Err(Failure::Stopped { awaited: run.awaited.clone() }));
+    if result.is_err() {
+        run.restore().await;
+    }
     run.report(result)
 }
 
-struct Run<'a, C> {
-    connect: &'a C,
-    credentials: &'a Credentials,
-    name: &'a NodeName,
-    want: Want,
-    options: Options,
+/// One run on one Pgpool.
+pub(super) struct Run<'a, C, E> {
+    pub(super) connect: &'a C,
+    pub(super) credentials: &'a Credentials,
+    pub(super) order: &'a Order<'a, E>,
+    seat: Seat<'a>,
     started: Instant,
-    memory: Memory,
-    changes: Vec<Change>,
-    view: Option<View>,
-    goal: Option<Goal>,
+    pub(super) memory: Memory,
+    /// What was last seen.
+    pub(super) view: Option<View>,
+    /// The order in the terms of what was seen.
+    pub(super) goal: Option<Goal>,
     before: Option<Node>,
+    pub(super) remarks: Vec<Remark>,
+    /// The changes of this run, those on another Pgpool behind the same address included.
+    pub(super) changes: Vec<Change>,
+    asked: Vec<Vec<RequestKind>>,
+    awaited: String,
+    /// How often the change that is due was refused.
     refusals: u32,
     last_error: Option<Error>,
     failing_since: Option<Instant>,
-    asked: Vec<Vec<RequestKind>>,
-    awaited: String,
+    /// Since when nothing happened that a member could see.
+    quiet_since: Instant,
 }
 
 /// What one connection led to.
 enum Look {
     Met,
     Waiting,
-    Changed,
+    /// Something is new: look again soon.
+    Moved,
 }
 
-impl<C: Connect> Run<'_, C> {
-    async fn drive(&mut self) -> Result<(), Failure> {
+impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
+    pub(super) fn new(
+        connect: &'a C,
+        credentials: &'a Credentials,
+        order: &'a Order<'a, E>,
+        seat: Seat<'a>,
+    ) -> Self {
+        Self {
+            connect,
+            credentials,
+            order,
+            seat,
+            started: Instant::now(),
+            memory: Memory::default(),
+            view: None,
+            goal: None,
+            before: None,
+            remarks: Vec::new(),
+            changes: Vec::new(),
+            asked: Vec::new(),
+            awaited: "an answer".to_owned(),
+            refusals: 0,
+            last_error: None,
+            failing_since: None,
+            quiet_since: Instant::now(),
+        }
+    }
+
+    /// Looks and acts until the state is there.
+    async fn reach(&mut self) -> Result<(), Failure> {
         let mut pauses = Pauses::default();
         loop {
-            match self.look().await {
-                Ok(Look::Met) => return Ok(()),
-                Ok(Look::Changed) => pauses = Pauses::default(),
-                Ok(Look::Waiting) => {}
-                Err(failure) => return Err(failure),
+            match self.look().await? {
+                Look::Met => return Ok(()),
+                Look::Moved => pauses = Pauses::default(),
+                Look::Waiting => {}
             }
             let pause = pauses.next();
-            if self.options.deadline.remaining() <= pause {
+            if self.deadline().remaining() <= pause {
                 return Err(self.out_of_time());
             }
             sleep(pause).await;
@@ -166,54 +147,123 @@ impl<C: Connect> Run<'_, C> {
 
     /// Looks at Pgpool's state over one connection and takes the next step.
     async fn look(&mut self) -> Result<Look, Failure> {
-        let (client, view) = match self.observe().await {
+        let (mut client, view) = match self.observe().await {
             Ok(observed) => observed,
             Err(error) => return self.judge(error).map(|()| Look::Waiting),
         };
         self.failing_since = None;
-        let goal = match self.goal {
+        let goal = match self.goal.clone() {
             Some(goal) => goal,
             None => match self.resolve(&view).await {
-                Ok(goal) => goal,
+                Ok(goal) => {
+                    if self.seat.is_shared() {
+                        let membership = membership(&mut client, &view).await;
+                        debug!(?membership, "found");
+                        self.seat
+                            .post_found(membership, view.node(goal.node).map(Node::address).unwrap_or_default());
+                    }
+                    goal
+                }
                 Err(failure) => {
+                    self.seat.post_silence();
                     client.close().await;
                     return Err(failure);
                 }
             },
         };
-        let elapsed = self.started.elapsed();
-        self.memory.observe(&goal, &view, elapsed);
-        let time = Time { elapsed, remaining: self.options.deadline.remaining(), settle: self.options.settle };
-        let step = plan(&goal, &self.memory, &view, time);
+        if self.view.as_ref().is_none_or(|before| before.nodes != view.nodes) {
+            self.quiet_since = Instant::now();
+        }
+        self.memory.observe(&goal, &view, self.elapsed());
+        let step = self.plan(&goal, &view);
         debug!(?step, node = view.node(goal.node).map(Node::state), "planned");
-        self.view = Some(view);
+        self.view = Some(view.clone());
         match step {
+            Step::Act(change, reason) => match self.hold_back(&goal)? {
+                Some(awaited) => self.awaited = awaited,
+                None => return self.act(client, &view, change, reason).await,
+            },
             Step::Done => {
                 client.close().await;
-                Ok(Look::Met)
-            }
-            Step::Wait { reason } => {
-                client.close().await;
-                self.awaited = reason;
-                Ok(Look::Waiting)
+                return Ok(Look::Met);
             }
             Step::Refuse { reason } => {
                 client.close().await;
-                Err(Failure::Refused { reason, source: None })
+                return Err(Failure::Refused { reason, source: None });
             }
-            Step::Act(change) => self.act(client, change, Memory::record).await,
-            Step::TakeBack => {
-                let record =
-                    |memory: &mut Memory, change: Change, sent| memory.record_taken_back(change.node(), sent);
-                self.act(client, Change::Detach(goal.node), record).await
+            Step::Wait { reason } => self.awaited = reason,
+            Step::Ask(question) => {
+                client.close().await;
+                self.find_out(question, &view).await;
+                return Ok(Look::Moved);
+            }
+        }
+        client.close().await;
+        Ok(Look::Waiting)
+    }
+
+    /// Looks and finds out until the first step is known that is more than a question.
+    pub(super) async fn foresee(&mut self) -> Result<(Goal, View, Step), Failure> {
+        loop {
+            let (client, view) = match self.observe().await {
+                Ok(observed) => observed,
+                Err(error) => {
+                    self.judge(error)?;
+                    sleep(Duration::from_millis(250).min(self.deadline().remaining())).await;
+                    if self.deadline().has_passed() {
+                        return Err(self.out_of_time());
+                    }
+                    continue;
+                }
+            };
+            client.close().await;
+            let goal = self.resolve(&view).await?;
+            self.memory.observe(&goal, &view, self.elapsed());
+            match self.plan(&goal, &view) {
+                Step::Ask(question) => self.find_out(question, &view).await,
+                step => return Ok((goal, view, step)),
             }
         }
     }
 
-    async fn observe(&mut self) -> Result<(Client<C::Stream>, View), Error> {
-        let mut client = Client::connect(self.connect, self.credentials, self.options.deadline).await?;
+    /// Plans the next step, with what can be known without asking anybody.
+    pub(super) fn plan(&mut self, goal: &Goal, view: &View) -> Step {
+        loop {
+            let time = Time {
+                elapsed: self.elapsed(),
+                remaining: self.order.options.deadline.remaining(),
+                settle: self.order.options.settle,
+            };
+            let step = plan(goal, &self.memory, view, time);
+            match step {
+                Step::Ask(question) if self.knows_at_once(question, view) => {}
+                step => return step,
+            }
+        }
+    }
+
+    /// Returns what a change has to wait for although it is due: that other Pgpools are known, or act first.
+    fn hold_back(&self, goal: &Goal) -> Result<Option<String>, Failure> {
+        if matches!(self.order.name, NodeName::Id(_)) {
+            if !self.seat.are_others_known() {
+                return Ok(Some("the other Pgpools to say which backend the id means there".to_owned()));
+            }
+            if let Some(there) = self.seat.other_backend() {
+                let here = self.view.as_ref().and_then(|view| view.node(goal.node)).map(Node::address);
+                return Err(ResolveError::Differs { id: goal.node, here: here.unwrap_or_default(), there }.into());
+            }
+        }
+        let leave = !self.seat.acts() && self.quiet_since.elapsed() < LEADER_PATIENCE;
+        Ok(leave.then(|| "the watchdog's leader to act".to_owned()))
+    }
+
+    pub(super) async fn observe(&mut self) -> Result<(Client<C::Stream>, View), Error> {
+        let mut client = Client::connect(self.connect, self.credentials, self.deadline()).await?;
         let view = self.read(&mut client).await;
         self.asked.push(client.asked().to_vec());
+        if view.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout && !client.is_logged_in()) {
+            self.remark_silence();
+        }
         Ok((client, view?))
     }
 
@@ -237,60 +287,77 @@ impl<C: Connect> Run<'_, C> {
         observe(client).await
     }
 
+    /// Finds the nodes that the order names.
     async fn resolve(&mut self, view: &View) -> Result<Goal, Failure> {
-        let deadline = self.options.deadline;
-        let Ok(found) = timeout_at(deadline.instant(), resolve(self.name, &view.nodes)).await else {
-            return Err(Failure::NotVerified { awaited: format!("the address of {}", self.name), source: None });
+        let deadline = self.order.options.deadline;
+        let order = self.order;
+        let Ok(found) = timeout_at(deadline.instant(), resolve(order.name, &view.nodes)).await else {
+            return Err(Failure::NotVerified { awaited: format!("the address of {}", order.name), source: None });
         };
         let node = found?;
-        let goal = Goal { node: node.id, want: self.want };
-        info!(name = %self.name, node = %node, state = node.state(), "resolved");
+        info!(name = %order.name, node = %node, state = node.state(), "resolved");
         self.before.get_or_insert_with(|| node.clone());
-        self.goal = Some(goal);
+        let mut goal = Goal { last_node: order.last_node, ..Goal::new(node.id, order.want) };
+        goal.failed = match order.failed {
+            Some(failed) => self.resolve_other(failed, view).await,
+            None => None,
+        };
+        for held in order.held {
+            goal.held.extend(self.resolve_other(held, view).await);
+        }
+        self.goal = Some(goal.clone());
         Ok(goal)
+    }
+
+    /// Finds a node that need not be there.
+    async fn resolve_other(&self, name: &NodeName, view: &View) -> Option<NodeId> {
+        let found = timeout_at(self.order.options.deadline.instant(), resolve(name, &view.nodes)).await.ok()?;
+        found.inspect_err(|error| debug!(%error, "no node of this Pgpool")).ok().map(|node| node.id)
     }
 
     async fn act(
         &mut self,
         client: Client<C::Stream>,
+        view: &View,
         change: Change,
-        record: impl FnOnce(&mut Memory, Change, Duration),
+        reason: Reason,
     ) -> Result<Look, Failure> {
-        if self.refusals == MAX_REFUSALS {
-            client.close().await;
-            let reason = format!("Pgpool refused: {change}");
-            return Err(Failure::Refused { reason, source: self.last_error.clone() });
-        }
-        if let Some(asked) = self.asked.last_mut() {
-            asked.push(change.request_kind());
-        }
+        self.note_asked([change.request_kind()]);
         self.awaited = format!("Pgpool to carry out: {change}");
-        let sent = self.started.elapsed();
-        match send(client, change).await {
-            Ok(Accepted) => {
-                info!(%change, "accepted");
-                record(&mut self.memory, change, sent);
-                self.changes.push(change);
-                Ok(Look::Changed)
-            }
-            Err(error) => {
-                warn!(%change, %error, "no answer, or a refusal");
-                if error.outcome_unknown() {
-                    record(&mut self.memory, change, sent);
-                    self.changes.push(change);
-                }
-                if error.kind() == ErrorKind::Refused {
-                    self.refusals += 1;
-                }
-                self.last_error = Some(error);
-                Ok(Look::Waiting)
+        // Before it is sent: a run that is stopped while it waits for the reply has to know.
+        self.memory.record(change, reason, view, self.elapsed());
+        self.changes.push(change);
+        let Err(error) = send(client, change).await else {
+            info!(%change, ?reason, "accepted");
+            self.refusals = 0;
+            return Ok(Look::Moved);
+        };
+        warn!(%change, ?reason, %error, "no answer, or a refusal");
+        self.last_error = Some(error.clone());
+        if error.outcome_unknown() {
+            return Ok(Look::Waiting);
+        }
+        self.memory.forget_last_change();
+        self.changes.pop();
+        if error.kind() == ErrorKind::Refused {
+            self.refusals += 1;
+            let passes = matches!(
+                error.refusal(),
+                Some(Refusal::OperationInProgress | Refusal::WatchdogDidNotPassOn | Refusal::NotValidForFailover)
+            );
+            if self.refusals >= MAX_REFUSALS && !passes {
+                return Err(Failure::Refused { reason: format!("Pgpool refused: {change}"), source: Some(error) });
             }
         }
+        Ok(Look::Waiting)
     }
 
     /// Decides whether to go on after the state could not be read.
     fn judge(&mut self, error: Error) -> Result<(), Failure> {
         debug!(%error, kind = ?error.kind(), "cannot read the state");
+        if self.goal.is_none() {
+            self.seat.post_silence();
+        }
         let nothing_changed = self.changes.is_empty();
         let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
         let patient = match error.kind() {
@@ -321,18 +388,78 @@ impl<C: Connect> Run<'_, C> {
         }
     }
 
-    fn report(self, result: Result<(), Failure>) -> Report {
-        let goal_and_view = self.goal.zip(self.view.as_ref());
-        let others_down = goal_and_view.map(|(goal, view)| others_down(view, goal.node)).unwrap_or_default();
-        Report {
+    /// Returns when the run ends; something that was set down keeps the time that undoing takes.
+    pub(super) fn deadline(&self) -> Deadline {
+        let deadline = self.order.options.deadline;
+        if self.memory.may_be_half_done() { deadline.earlier(RESTORE_LIMIT) } else { deadline }
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Adds what was asked on a connection of its own.
+    pub(super) fn note_connection(&mut self, asked: Vec<RequestKind>) {
+        self.asked.push(asked);
+    }
+
+    /// Adds requests to those of the last connection.
+    pub(super) fn note_asked(&mut self, requests: impl IntoIterator<Item = RequestKind>) {
+        if let Some(asked) = self.asked.last_mut() {
+            asked.extend(requests);
+        }
+    }
+
+    fn remark_silence(&mut self) {
+        let age = self.view.as_ref().map_or(ServerAge::UNKNOWN, |view| view.server.age);
+        if age.may_freeze_on_open_connections() && !self.remarks.contains(&Remark::LooksFrozen) {
+            self.remarks.push(Remark::LooksFrozen);
+        }
+    }
+
+    fn report(mut self, result: Result<(), Failure>) -> Report {
+        if result.is_ok() {
+            self.remarks.retain(|remark| *remark != Remark::LooksFrozen);
+        }
+        let mut report = Report {
             result,
             before: self.before,
-            after: goal_and_view.and_then(|(goal, view)| view.node(goal.node).cloned()),
-            others_down: others_down.into_iter().cloned().collect(),
+            after: None,
+            others_down: Vec::new(),
+            left_down: Vec::new(),
+            remarks: self.remarks,
             changes: self.changes,
             asked: self.asked,
             elapsed: self.started.elapsed(),
+        };
+        if let Some((goal, view)) = self.goal.zip(self.view) {
+            report.after = view.node(goal.node).cloned();
+            report.others_down = others_down(&view, goal.node).cloned().collect();
+            report.left_down = goal.left_down(&view).into_iter().cloned().collect();
+            let tells_no_role = report.after.as_ref().is_some_and(|node| node.role.is_none());
+            if tells_no_role && goal.want != Want::Detached {
+                report.remarks.push(Remark::RolesUnknown);
+            }
         }
+        report
+    }
+}
+
+/// Asks which part the Pgpool has in its watchdog cluster; none where it does not tell in time.
+async fn membership<S>(client: &mut Client<S>, view: &View) -> Membership
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if !view.server.watchdog {
+        return Membership::Alone;
+    }
+    match timeout(WATCHDOG_LIMIT, client.send(ReadWatchdogInfo::All)).await {
+        Ok(Ok(info)) => info.cluster().as_ref().map_or(Membership::Alone, Membership::of),
+        Ok(Err(error)) => {
+            debug!(%error, "the watchdog tells nothing");
+            Membership::Alone
+        }
+        Err(_) => Membership::Alone,
     }
 }
 
@@ -349,10 +476,10 @@ where
 
 /// The pauses between two looks.
 #[derive(Default)]
-struct Pauses(usize);
+pub(super) struct Pauses(usize);
 
 impl Pauses {
-    fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         let pause = PAUSES.get(self.0).or(PAUSES.last()).copied().unwrap_or_default();
         self.0 += 1;
         Duration::from_millis(pause)

@@ -7,12 +7,28 @@
 //!
 //! [`plan`] decides, and is pure; [`converge`] does what it says.
 
+mod ask;
+mod change;
 mod drive;
+mod forecast;
 mod goal;
 mod memory;
+mod order;
 mod plan;
+mod primary;
+mod report;
+mod restore;
+mod stop;
+#[cfg(test)]
+mod test;
 
-pub use drive::{Failure, Options, Report, converge};
-pub use goal::{Change, Goal, Want};
-pub use memory::Memory;
+pub use change::{Change, Reason};
+pub use drive::converge;
+pub(crate) use drive::converge_in_seat;
+pub use forecast::{Forecast, Sessions, forecast};
+pub use goal::{Goal, LastNode, Proof, Want};
+pub use memory::{Answer, Memory, Question};
+pub use order::{Options, Order};
 pub use plan::{Step, Time, plan};
+pub use report::{Failure, Remark, Report};
+pub use stop::Stop;

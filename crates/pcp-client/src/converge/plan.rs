@@ -2,22 +2,15 @@
 
 use std::time::Duration;
 
-use pcp_proto::NodeId;
-
-use super::{Change, Goal, Memory, Want};
+use super::{Change, Goal, LastNode, Memory, Proof, Question, Reason, Want, primary};
+use crate::Recovery;
 use crate::observe::{Node, View};
 
 /// How long a change may take to become visible before it is sent again: a server whose queue is full drops it in
 /// silence.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long Pgpool is given to find a primary after a change, whatever its search_primary_node_timeout. A promoted
-/// node is found within a second or two.
-const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
-/// How long there must have been no primary before the node is cycled to make Pgpool look again: somebody else's
-/// attach may be under way, and its search does not show.
-const NO_PRIMARY_PATIENCE: Duration = Duration::from_millis(1500);
-/// What must be left of the deadline for a promotion, which sets the other nodes down.
-const PROMOTE_RESERVE: Duration = Duration::from_secs(15);
+pub(super) const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer of PostgreSQL counts that may be another one a moment later.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the driver does next.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,10 +22,10 @@ pub enum Step {
         /// What is awaited.
         reason: String,
     },
+    /// Find out something that Pgpool does not know, and look again.
+    Ask(Question),
     /// Send a change, on the connection on which the view was read.
-    Act(Change),
-    /// Detach the node again that this run attached: Pgpool's view became wrong by it.
-    TakeBack,
+    Act(Change, Reason),
     /// Give up: the wanted state would be wrong, or Pgpool is set up not to allow it.
     Refuse {
         /// Why.
@@ -51,7 +44,7 @@ pub struct Time {
     pub settle: Duration,
 }
 
-/// Decides the next step from the goal, what this run has seen and done, and what Pgpool shows now.
+/// Decides the next step from the goal, what this run has seen, done and been told, and what Pgpool shows now.
 ///
 /// `memory` must have [observed](Memory::observe) the view. No clock is read and nothing is sent here.
 pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
@@ -62,40 +55,45 @@ pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
     if let Some(change) = plan.change_under_way() {
         return wait(format!("Pgpool to carry out: {change}"));
     }
-    if memory.took_back() && node.is_down() {
+    if memory.has_acted_for(Reason::TakeBack) && node.is_down() {
         return refuse(format!(
             "with node {node} attached, Pgpool took a node for the primary that nobody named, so it was detached again"
         ));
     }
     if plan.primary_moved_by_attach() {
-        return Step::TakeBack;
+        return plan.detach(node, Reason::TakeBack);
     }
     if goal.is_met(view) {
         return plan.settle();
     }
     match goal.want {
-        Want::Detached => plan.detach(node),
-        Want::Attached | Want::Standby | Want::Primary if !node.is_attached() => plan.attach(),
-        Want::Attached => plan.find_primary(),
-        Want::Standby => plan.await_other_primary(),
-        Want::Primary => plan.become_primary(),
+        Want::Detached => plan.detach_goal(),
+        Want::Primary => primary::become_primary(&plan),
+        Want::Attached if node.is_attached() => primary::find_primary(&plan),
+        Want::Standby | Want::Follower(_) if node.is_attached() => plan.await_other_primary(),
+        Want::Attached => plan.attach(),
+        Want::Standby => plan.attach_standby(),
+        Want::Follower(proof) => plan.attach_follower(proof),
     }
 }
 
-struct Planner<'a> {
-    goal: &'a Goal,
-    memory: &'a Memory,
-    view: &'a View,
-    time: Time,
-    node: &'a Node,
+/// What the rules look at.
+pub(super) struct Planner<'a> {
+    pub(super) goal: &'a Goal,
+    pub(super) memory: &'a Memory,
+    pub(super) view: &'a View,
+    pub(super) time: Time,
+    /// The node that the goal is about.
+    pub(super) node: &'a Node,
 }
 
 impl Planner<'_> {
     /// Returns the last change if it does not show yet and should not be sent again either.
     fn change_under_way(&self) -> Option<Change> {
-        let (change, sent) = self.memory.last_change()?;
-        let overdue = self.time.elapsed.saturating_sub(sent) >= CHANGE_PATIENCE && self.view.searching().is_none();
-        (!change.is_visible(self.view) && !overdue).then_some(change)
+        let last = self.memory.last_sent()?;
+        let overdue =
+            self.time.elapsed.saturating_sub(last.at) >= CHANGE_PATIENCE && self.view.searching().is_none();
+        (!last.change.is_visible(self.view) && !overdue).then_some(last.change)
     }
 
     /// Tells whether the node that this run attached made Pgpool take a node for the primary that nobody named: it
@@ -108,7 +106,7 @@ impl Planner<'_> {
             && self.view.primary().is_some();
         let wrong = match self.goal.want {
             Want::Attached => moved,
-            Want::Standby => moved || self.node.is_primary(),
+            Want::Standby | Want::Follower(_) => moved || self.node.is_primary(),
             Want::Primary | Want::Detached => false,
         };
         wrong && self.node.is_attached() && self.memory.has_sent(Change::Attach(self.node.id))
@@ -117,44 +115,98 @@ impl Planner<'_> {
     /// Waits until the wanted state has lasted: Pgpool may take an attach or a new primary back a moment later.
     fn settle(&self) -> Step {
         let may_fall_back = self.goal.want != Want::Detached && !self.memory.met_at_first();
-        let lasted = self.time.elapsed.saturating_sub(self.memory.met_since().unwrap_or(self.time.elapsed));
-        if !may_fall_back || lasted >= self.time.settle {
-            return Step::Done;
+        if may_fall_back && self.met_for() < self.time.settle {
+            return wait("the state to last".to_owned());
         }
-        wait("the state to last".to_owned())
+        match self.goal.want {
+            Want::Primary => primary::restore_others(self),
+            _ => primary::attach_half_done(self).unwrap_or(Step::Done),
+        }
     }
 
-    fn detach(&self, node: &Node) -> Step {
+    /// Returns for how long the wanted state has been there.
+    pub(super) fn met_for(&self) -> Duration {
+        self.time.elapsed.saturating_sub(self.memory.met_since().unwrap_or(self.time.elapsed))
+    }
+
+    /// Detaches the node that is to be down, unless Pgpool would have none left that works.
+    fn detach_goal(&self) -> Step {
+        let is_last = self.node.is_attached()
+            && !self.view.nodes.iter().any(|other| other.id != self.node.id && other.is_attached());
+        if is_last && self.goal.last_node == LastNode::Kept {
+            match self.answers(self.node) {
+                Err(ask) => return ask,
+                Ok(false) => {}
+                Ok(true) => {
+                    return refuse(format!(
+                        "node {} is the last one that is up, and its PostgreSQL answers: without it Pgpool serves nobody \
+                         (--force detaches it)",
+                        self.node
+                    ));
+                }
+            }
+        }
+        self.detach(self.node, Reason::Goal)
+    }
+
+    pub(super) fn detach(&self, node: &Node, reason: Reason) -> Step {
         if node.failover_disallowed {
             return refuse(format!(
                 "backend_flag{} in pgpool.conf is DISALLOW_TO_FAILOVER: Pgpool does not detach node {node}",
                 node.id
             ));
         }
-        Step::Act(Change::Detach(node.id))
+        Step::Act(Change::Detach(node.id), reason)
     }
 
-    fn attach(&self) -> Step {
+    pub(super) fn attach(&self) -> Step {
         match self.view.searching() {
             Some(node) => self.await_search(node),
-            None => Step::Act(Change::Attach(self.node.id)),
+            None => Step::Act(Change::Attach(self.node.id), Reason::Goal),
         }
     }
 
-    /// Makes Pgpool look for a primary by cycling the node, once.
-    fn find_primary(&self) -> Step {
+    /// Attaches the node unless it is known to be no standby.
+    fn attach_standby(&self) -> Step {
+        match self.recovery(self.node) {
+            Err(ask) => ask,
+            Ok(Recovery::NotInRecovery) => self.refuse_writable(),
+            Ok(_) => self.attach(),
+        }
+    }
+
+    /// Attaches the node once it answers and is proven a standby as far as it has to be.
+    fn attach_follower(&self, proof: Proof) -> Step {
         if let Some(node) = self.view.searching() {
             return self.await_search(node);
         }
-        if self.search_may_run() {
-            return wait("Pgpool to find the primary".to_owned());
+        if self.view.has_primary_role() && self.view.primary().is_none() {
+            return wait("a primary: Pgpool has none".to_owned());
         }
-        if self.memory.has_sent(Change::Detach(self.node.id)) {
-            return wait(
-                "a primary: Pgpool found none; is a PostgreSQL that it shows as up out of recovery?".to_owned(),
-            );
+        match self.answers(self.node) {
+            Err(ask) => return ask,
+            Ok(false) => return wait(format!("the PostgreSQL of node {} to answer", self.node)),
+            Ok(true) => {}
         }
-        self.detach(self.node)
+        match (self.recovery(self.node), proof) {
+            (Err(ask), _) => ask,
+            (Ok(Recovery::NotInRecovery), _) => self.refuse_writable(),
+            (Ok(Recovery::Unknown { reason }), Proof::InRecovery) => refuse(format!(
+                "node {} may be the old primary, and is not proven to be a standby: {reason}; when it is one, attach it \
+                 by hand (pcpctl attach {} s)",
+                self.node,
+                self.node.address()
+            )),
+            (Ok(_), _) => self.attach(),
+        }
+    }
+
+    fn refuse_writable(&self) -> Step {
+        refuse(format!(
+            "the PostgreSQL of node {} is not in recovery: attached as a standby, it would be a second node that takes \
+             writes",
+            self.node
+        ))
     }
 
     /// Waits for another node to become the primary: that is for the hook which attaches that node.
@@ -166,36 +218,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes a promotion that PostgreSQL has already done known to Pgpool.
-    fn become_primary(&self) -> Step {
-        if let Some(node) = self.view.searching() {
-            return self.await_search(node);
-        }
-        if let Some(other) = self.view.primary() {
-            return self.detach(other);
-        }
-        let others_up = self.view.nodes.iter().any(|node| node.id != self.node.id && node.is_attached());
-        let may_promote = self.time.remaining >= PROMOTE_RESERVE && !self.search_may_run();
-        if !others_up && may_promote && !self.memory.has_sent(Change::Promote(self.node.id)) {
-            return Step::Act(Change::Promote(self.node.id));
-        }
-        self.find_primary()
-    }
-
-    /// Tells whether Pgpool may be searching a primary without showing it.
-    fn search_may_run(&self) -> bool {
-        let timeout = self.view.server.search_primary_node_timeout.filter(|timeout| !timeout.is_zero());
-        let patience = timeout.unwrap_or(SEARCH_PATIENCE).min(SEARCH_PATIENCE) + NO_PRIMARY_PATIENCE;
-        let ours =
-            self.memory.last_change().is_some_and(|(_, sent)| self.time.elapsed.saturating_sub(sent) < patience);
-        let others = self
-            .memory
-            .no_primary_since()
-            .is_none_or(|since| self.time.elapsed.saturating_sub(since) < NO_PRIMARY_PATIENCE);
-        ours || others
-    }
-
-    fn await_search(&self, old: &Node) -> Step {
+    pub(super) fn await_search(&self, old: &Node) -> Step {
         let limit = match self.view.server.search_primary_node_timeout {
             Some(timeout) if timeout.is_zero() => "without end (search_primary_node_timeout = 0)".to_owned(),
             Some(timeout) => format!("for up to {} s (search_primary_node_timeout)", timeout.as_secs()),
@@ -203,96 +226,33 @@ impl Planner<'_> {
         };
         wait(format!("Pgpool to find a primary in the place of node {old}: it searches {limit}"))
     }
+
+    /// Returns whether the node's PostgreSQL answers, or the step that finds out.
+    pub(super) fn answers(&self, node: &Node) -> Result<bool, Step> {
+        let known = self.memory.answers(node.id, self.time.elapsed, ANSWER_PATIENCE);
+        known.ok_or(Step::Ask(Question::Answers(node.id)))
+    }
+
+    /// Returns whether the node's PostgreSQL is in recovery, or the step that finds out.
+    pub(super) fn recovery(&self, node: &Node) -> Result<&Recovery, Step> {
+        let known = self.memory.recovery(node.id, self.time.elapsed, ANSWER_PATIENCE);
+        known.ok_or(Step::Ask(Question::Recovery(node.id)))
+    }
 }
 
-fn wait(reason: String) -> Step {
+pub(super) fn wait(reason: String) -> Step {
     Step::Wait { reason }
 }
 
-fn refuse(reason: String) -> Step {
+pub(super) fn refuse(reason: String) -> Step {
     Step::Refuse { reason }
 }
 
-/// Returns the ids of the nodes that are down, other than `node`.
-pub(super) fn others_down(view: &View, node: NodeId) -> Vec<&Node> {
-    view.nodes.iter().filter(|other| other.id != node && other.is_down()).collect()
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use pcp_proto::ServerAge;
-    use pcp_proto::message::{NodeRole, NodeStatus, PoolStatus};
-
+mod tests {
+    use super::super::Answer;
+    use super::super::test::*;
     use super::*;
-    use crate::observe::Server;
-
-    /// A cluster as words: `up primary, up standby, down standby`.
-    pub(in crate::converge) fn view(nodes: &str) -> View {
-        let nodes = nodes.split(", ").enumerate().map(|(id, state)| {
-            let (status, role) = state.split_once(' ').unwrap_or((state, ""));
-            Node {
-                id: id.try_into().unwrap(),
-                host: format!("10.0.0.{id}").into(),
-                port: 5432,
-                status: NodeStatus::from_word(&status.into()),
-                role: NodeRole::from_word(&role.into()),
-                quarantine: false,
-                failover_disallowed: false,
-            }
-        });
-        let server = Server {
-            age: ServerAge::of(&PoolStatus::default()),
-            search_primary_node_timeout: Some(Duration::from_secs(3)),
-            watchdog: false,
-            node_info_dials_backends: false,
-        };
-        View { server, nodes: nodes.collect() }
-    }
-
-    fn goal(node: usize, want: Want) -> Goal {
-        Goal { node: node.try_into().unwrap(), want }
-    }
-
-    /// Plans the next step of a run that saw these views and sent these changes, a view or a change a second.
-    fn next(goal: Goal, past: &[Result<&str, Change>], remaining: u64) -> Step {
-        let mut memory = Memory::default();
-        let mut last = view("");
-        let mut elapsed = Duration::ZERO;
-        for event in past {
-            match event {
-                Ok(nodes) => {
-                    last = view(nodes);
-                    memory.observe(&goal, &last, elapsed);
-                }
-                Err(change) => memory.record(*change, elapsed),
-            }
-            elapsed += Duration::from_secs(1);
-        }
-        let time = Time {
-            elapsed: elapsed.saturating_sub(Duration::from_secs(1)),
-            remaining: Duration::from_secs(remaining),
-            settle: Duration::from_millis(1500),
-        };
-        plan(&goal, &memory, &last, time)
-    }
-
-    fn attach(node: usize) -> Change {
-        Change::Attach(node.try_into().unwrap())
-    }
-
-    fn detach(node: usize) -> Change {
-        Change::Detach(node.try_into().unwrap())
-    }
-
-    const HEALTHY: &str = "up primary, up standby, waiting standby";
-    const DETACHED: &str = "up primary, up standby, down standby";
-    const SEARCHING: &str = "down primary, up standby, up standby";
-    const NO_PRIMARY: &str = "down standby, up standby, up standby";
-
-    #[track_caller]
-    fn assert_waits_for(step: &Step, text: &str) {
-        assert!(matches!(step, Step::Wait { reason } if reason.contains(text)), "{step:?}");
-    }
 
     #[test]
     fn what_is_so_already_needs_nothing() {
@@ -305,47 +265,47 @@ pub(super) mod tests {
             // 3.5 and 3.6 tell no role.
             (Want::Primary, 1, "up, up, up"),
         ] {
-            assert_eq!(next(goal(node, want), &[Ok(nodes)], 60), Step::Done, "{want:?} {nodes}");
+            assert_eq!(next(&goal(node, want), &[Ok(nodes)], 60), Step::Done, "{want:?} {nodes}");
         }
     }
 
     #[test]
     fn a_change_is_sent_once_and_again_only_when_it_was_lost() {
         let detached = goal(2, Want::Detached);
-        assert_eq!(next(detached, &[Ok(HEALTHY)], 60), Step::Act(detach(2)));
+        assert_eq!(next(&detached, &[Ok(HEALTHY)], 60), act(detach(2)));
         let mut past = vec![Ok(HEALTHY), Err(detach(2))];
         for _ in 0..4 {
             past.push(Ok(HEALTHY));
-            assert_waits_for(&next(detached, &past, 60), "carry out: detach 2");
+            assert_waits_for(&next(&detached, &past, 60), "carry out: detach 2");
         }
         past.push(Ok(HEALTHY));
-        assert_eq!(next(detached, &past, 60), Step::Act(detach(2)), "five seconds later");
+        assert_eq!(next(&detached, &past, 60), act(detach(2)), "five seconds later");
         // While Pgpool searches a primary, it carries out nothing.
         past.push(Ok("down primary, up standby, up standby"));
-        assert_waits_for(&next(detached, &past, 60), "carry out: detach 2");
+        assert_waits_for(&next(&detached, &past, 60), "carry out: detach 2");
     }
 
     #[test]
     fn an_attach_has_to_last_and_a_detach_has_not() {
         let attached = [Ok(DETACHED), Err(attach(2)), Ok(HEALTHY)];
-        assert_waits_for(&next(goal(2, Want::Standby), &attached, 60), "to last");
+        assert_waits_for(&next(&goal(2, Want::Standby), &attached, 60), "to last");
         let lasting = [&attached[..], &[Ok(HEALTHY), Ok(HEALTHY)]].concat();
-        assert_eq!(next(goal(2, Want::Standby), &lasting, 60), Step::Done);
+        assert_eq!(next(&goal(2, Want::Standby), &lasting, 60), Step::Done);
         let fallen_back = [&attached[..], &[Ok(DETACHED), Ok(HEALTHY), Ok(HEALTHY)]].concat();
-        assert_waits_for(&next(goal(2, Want::Standby), &fallen_back, 60), "to last");
+        assert_waits_for(&next(&goal(2, Want::Standby), &fallen_back, 60), "to last");
         // A primary that somebody else made has to last as well.
         assert_waits_for(
-            &next(goal(1, Want::Primary), &[Ok(SEARCHING), Ok("down standby, up primary, up")], 60),
+            &next(&goal(1, Want::Primary), &[Ok(SEARCHING), Ok("down standby, up primary, up")], 60),
             "to last",
         );
-        assert_eq!(next(goal(2, Want::Detached), &[Ok(HEALTHY), Err(detach(2)), Ok(DETACHED)], 60), Step::Done);
+        assert_eq!(next(&goal(2, Want::Detached), &[Ok(HEALTHY), Err(detach(2)), Ok(DETACHED)], 60), Step::Done);
     }
 
     #[test]
     fn nothing_is_sent_while_pgpool_searches() {
         for want in [Want::Attached, Want::Standby, Want::Primary] {
             for node in [0, 1] {
-                let step = next(goal(node, want), &[Ok(SEARCHING)], 60);
+                let step = next(&goal(node, want), &[Ok(SEARCHING)], 60);
                 assert_waits_for(&step, "it searches for up to 3 s (search_primary_node_timeout)");
             }
         }
@@ -361,70 +321,8 @@ pub(super) mod tests {
             let mut view = view(SEARCHING);
             view.server.search_primary_node_timeout = timeout;
             let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
-            assert_waits_for(&plan(&goal(1, Want::Primary), &Memory::default(), &view, time), text);
+            assert_waits_for(&decide(&goal(1, Want::Primary), &Memory::default(), &view, time), text);
         }
-    }
-
-    #[test]
-    fn the_ladder_to_a_primary() {
-        let primary = goal(1, Want::Primary);
-        assert_eq!(next(primary, &[Ok("up primary, down standby, up standby")], 60), Step::Act(attach(1)));
-        assert_eq!(next(primary, &[Ok(HEALTHY)], 60), Step::Act(detach(0)));
-        assert_waits_for(&next(primary, &[Ok(NO_PRIMARY)], 60), "find the primary");
-        let just_lost = [Ok(HEALTHY), Ok(HEALTHY), Ok(HEALTHY), Ok(NO_PRIMARY)];
-        assert_waits_for(&next(primary, &just_lost, 60), "find the primary");
-        let long = [Ok(NO_PRIMARY); 3];
-        assert_eq!(next(primary, &long, 60), Step::Act(detach(1)), "cycle it");
-        let down = "down standby, down standby, up standby";
-        assert_eq!(next(primary, &[&long[..], &[Err(detach(1)), Ok(down)]].concat(), 60), Step::Act(attach(1)));
-        // It is cycled once.
-        let cycled = [&long[..], &[Err(detach(1)), Err(attach(1))], &[Ok(NO_PRIMARY); 9]].concat();
-        assert_waits_for(&next(primary, &cycled, 60), "Pgpool found none");
-    }
-
-    #[test]
-    fn a_node_is_cycled_as_soon_as_no_search_can_run_any_more() {
-        let (secs, millis) = (Duration::from_secs, Duration::from_millis);
-        for (timeout, change, first) in [
-            // Somebody else's attach may be under way.
-            (Some(secs(3)), None, millis(1500)),
-            // The search that our own change began, and as much again.
-            (Some(secs(3)), Some(attach(1)), millis(4500)),
-            (Some(secs(60)), Some(attach(1)), millis(11_500)),
-            (Some(Duration::ZERO), Some(attach(1)), millis(11_500)),
-            (None, Some(attach(1)), millis(11_500)),
-        ] {
-            let mut view = view(NO_PRIMARY);
-            view.server.search_primary_node_timeout = timeout;
-            let goal = goal(1, Want::Attached);
-            let mut memory = Memory::default();
-            change.into_iter().for_each(|change| memory.record(change, Duration::ZERO));
-            memory.observe(&goal, &view, Duration::ZERO);
-            let at = |elapsed| {
-                plan(&goal, &memory, &view, Time { elapsed, remaining: secs(60), settle: Duration::ZERO })
-            };
-            assert_waits_for(&at(first - millis(1)), "find the primary");
-            for elapsed in [first, first + secs(1)] {
-                assert_eq!(at(elapsed), Step::Act(detach(1)), "{timeout:?} {change:?} {elapsed:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_promotion_is_for_the_last_node_that_is_up_and_needs_time() {
-        let alone = [Ok("down standby, up standby, down standby"); 3];
-        let promote = Change::Promote(1.try_into().unwrap());
-        assert_eq!(next(goal(1, Want::Primary), &alone, 15), Step::Act(promote));
-        assert_eq!(
-            next(goal(1, Want::Primary), &alone, 14),
-            Step::Act(detach(1)),
-            "cycling sets nothing else down"
-        );
-        assert_eq!(
-            next(goal(1, Want::Attached), &alone, 60),
-            Step::Act(detach(1)),
-            "nobody said that it is the primary"
-        );
     }
 
     #[test]
@@ -432,24 +330,24 @@ pub(super) mod tests {
         let attached = |after| [Ok(DETACHED), Err(attach(2)), Ok(after)];
         for after in ["up standby, up standby, up primary", "up standby, up primary, up standby"] {
             for want in [Want::Attached, Want::Standby] {
-                assert_eq!(next(goal(2, want), &attached(after), 60), Step::TakeBack, "{want:?}: {after}");
+                assert_eq!(next(&goal(2, want), &attached(after), 60), act(take_back(2)), "{want:?}: {after}");
             }
         }
         // Somebody detached the primary meanwhile: that is a failover.
         let failover = attached("down standby, up primary, up standby");
-        assert_waits_for(&next(goal(2, Want::Standby), &failover, 60), "to last");
+        assert_waits_for(&next(&goal(2, Want::Standby), &failover, 60), "to last");
         // The node was up before this run: it is not ours to detach.
         let past = [Ok(HEALTHY), Ok("up standby, up standby, up primary")];
-        assert_waits_for(&next(goal(2, Want::Standby), &past, 60), "another primary");
+        assert_waits_for(&next(&goal(2, Want::Standby), &past, 60), "another primary");
 
         let goal = goal(2, Want::Standby);
         let mut memory = Memory::default();
         memory.observe(&goal, &view(DETACHED), Duration::ZERO);
-        memory.record(attach(2), Duration::ZERO);
-        memory.record_taken_back(goal.node, Duration::ZERO);
+        record(&mut memory, attach(2));
+        record(&mut memory, take_back(2));
         memory.observe(&goal, &view(DETACHED), Duration::ZERO);
         let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
-        let step = plan(&goal, &memory, &view(DETACHED), time);
+        let step = decide(&goal, &memory, &view(DETACHED), time);
         assert!(matches!(&step, Step::Refuse { reason } if reason.contains("nobody named")), "{step:?}");
     }
 
@@ -459,16 +357,16 @@ pub(super) mod tests {
         let goal = goal(2, Want::Standby);
         let mut memory = Memory::default();
         memory.observe(&goal, &view(DETACHED), Duration::ZERO);
-        memory.record(attach(2), Duration::ZERO);
+        record(&mut memory, attach(2));
         memory.observe(&goal, &view(WRONG), Duration::ZERO);
-        memory.record_taken_back(goal.node, Duration::ZERO);
+        record(&mut memory, take_back(2));
         let step = |nodes, elapsed| {
             let time =
                 Time { elapsed: Duration::from_secs(elapsed), remaining: Duration::MAX, settle: Duration::ZERO };
-            plan(&goal, &memory, &view(nodes), time)
+            decide(&goal, &memory, &view(nodes), time)
         };
         assert_waits_for(&step(WRONG, 4), "carry out: detach 2");
-        assert_eq!(step(WRONG, 5), Step::TakeBack, "nobody says that it was detached while it is up");
+        assert_eq!(step(WRONG, 5), act(take_back(2)), "nobody says that it was detached while it is up");
     }
 
     #[test]
@@ -476,7 +374,7 @@ pub(super) mod tests {
         for state in ["unused standby", "77 standby", "odd standby"] {
             for want in [Want::Primary, Want::Attached, Want::Standby] {
                 let nodes = format!("up primary, up standby, {state}");
-                assert_eq!(next(goal(2, want), &[Ok(&nodes)], 60), Step::Act(attach(2)), "{want:?} {state}");
+                assert_eq!(next(&goal(2, want), &[Ok(&nodes)], 60), act(attach(2)), "{want:?} {state}");
             }
         }
     }
@@ -489,7 +387,77 @@ pub(super) mod tests {
         let mut memory = Memory::default();
         memory.observe(&goal, &view, Duration::ZERO);
         let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
-        let step = plan(&goal, &memory, &view, time);
+        let step = decide(&goal, &memory, &view, time);
         assert!(matches!(&step, Step::Refuse { reason } if reason.contains("backend_flag2")), "{step:?}");
+    }
+
+    #[test]
+    fn the_last_node_that_answers_is_kept_unless_it_is_given_up() {
+        let alone = "down standby, down standby, up primary";
+        let mut goal = goal(2, Want::Detached);
+        let ask = Step::Ask(Question::Answers(goal.node));
+        assert_eq!(next(&goal, &[Ok(alone)], 60), ask);
+        assert_eq!(
+            next(&goal, &[Ok("up primary, down standby, up standby")], 60),
+            act(detach(2)),
+            "not the last one"
+        );
+        assert_eq!(next(&goal, &[Ok("down standby, waiting primary, up standby")], 60), act(detach(2)));
+        let told = |answers| told(&goal, alone, &[(Question::Answers(goal.node), Answer::Answers(answers))]);
+        assert_eq!(told(false), act(detach(2)));
+        assert_refused(&told(true), "the last one that is up, and its PostgreSQL answers");
+        goal.last_node = LastNode::GivenUp;
+        assert_eq!(next(&goal, &[Ok(alone)], 60), act(detach(2)));
+    }
+
+    #[test]
+    fn a_node_that_takes_writes_is_not_attached_as_a_standby() {
+        for want in [Want::Standby, Want::Follower(Proof::Answers), Want::Follower(Proof::InRecovery)] {
+            let goal = goal(2, want);
+            let step = told(&goal, DETACHED, &[answering(2), recovery(2, Recovery::NotInRecovery)]);
+            assert_refused(&step, "not in recovery");
+            let step = told(&goal, DETACHED, &[answering(2), recovery(2, Recovery::InRecovery)]);
+            assert_eq!(step, act(attach(2)), "{want:?}");
+        }
+        // Whoever says that it is a standby is believed where nobody knows better.
+        assert_eq!(next(&goal(2, Want::Standby), &[Ok(DETACHED)], 60), act(attach(2)));
+    }
+
+    #[test]
+    fn a_follower_is_attached_when_it_answers_and_behind_an_unknown_primary_only_when_it_is_proven() {
+        let unknown = || recovery(2, Recovery::Unknown { reason: "no login".to_owned() });
+        let (plain, doubtful) =
+            (goal(2, Want::Follower(Proof::Answers)), goal(2, Want::Follower(Proof::InRecovery)));
+        for goal in [&plain, &doubtful] {
+            assert_eq!(told(goal, HEALTHY, &[]), Step::Done, "it is attached");
+            assert_eq!(told(goal, DETACHED, &[]), Step::Ask(Question::Answers(goal.node)));
+            let silent = (Question::Answers(goal.node), Answer::Answers(false));
+            assert_waits_for(&told(goal, DETACHED, &[silent]), "PostgreSQL of node 2 (10.0.0.2:5432) to answer");
+            assert_waits_for(&told(goal, "down primary, up standby, down standby", &[]), "it searches");
+            assert_waits_for(&told(goal, "down standby, up standby, down standby", &[]), "Pgpool has none");
+            assert_eq!(
+                told(goal, "up, up, down", &[answering(2), recovery(2, Recovery::InRecovery)]),
+                act(attach(2))
+            );
+        }
+        assert_eq!(told(&plain, DETACHED, &[answering(2), unknown()]), act(attach(2)));
+        let refused = told(&doubtful, DETACHED, &[answering(2), unknown()]);
+        assert_refused(&refused, "may be the old primary, and is not proven to be a standby: no login");
+        assert_refused(&refused, "pcpctl attach 10.0.0.2:5432 s");
+    }
+
+    #[test]
+    fn what_postgresql_said_is_asked_again_after_a_second() {
+        let goal = goal(2, Want::Follower(Proof::Answers));
+        let mut memory = Memory::default();
+        let view = view(DETACHED);
+        memory.observe(&goal, &view, Duration::ZERO);
+        memory.learn(Question::Answers(goal.node), Answer::Answers(false), Duration::ZERO);
+        let at = |elapsed| {
+            let time = Time { elapsed: Duration::from_millis(elapsed), ..TIME };
+            plan(&goal, &memory, &view, time)
+        };
+        assert_waits_for(&at(1000), "to answer");
+        assert_eq!(at(1001), Step::Ask(Question::Answers(goal.node)));
     }
 }

@@ -1,9 +1,9 @@
 //! A sandbox behind pipes.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+#![allow(dead_code, clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail so")]
 
 use pcp_client::sandbox::{Age, Sandbox, World};
-use pcp_client::{Connect, Deadline, Error};
+use pcp_client::{Connect, Deadline, Error, Evidence, Node, Recovery};
 use pcp_proto::{Credentials, NodeId};
 use tokio::io::{DuplexStream, duplex};
 
@@ -35,5 +35,28 @@ impl Connect for Pgpool {
         let (ours, theirs) = duplex(4096);
         self.0.serve_stream(theirs);
         Ok(ours)
+    }
+}
+
+/// What the PostgreSQL servers of a sandbox would say.
+pub(crate) struct Truth<'a>(pub(crate) &'a Sandbox);
+
+impl Truth<'_> {
+    fn postgres<T>(&self, node: &Node, look: impl FnOnce(&pcp_client::sandbox::Postgres) -> T) -> T {
+        self.0.with(|world| look(&world.nodes()[usize::from(node.id.get())].postgres))
+    }
+}
+
+impl Evidence for Truth<'_> {
+    async fn answers(&self, node: &Node) -> bool {
+        self.postgres(node, |postgres| postgres.alive && !postgres.silent)
+    }
+
+    async fn recovery(&self, node: &Node) -> Recovery {
+        match self.postgres(node, |postgres| (postgres.alive && !postgres.silent, postgres.in_recovery)) {
+            (true, true) => Recovery::InRecovery,
+            (true, false) => Recovery::NotInRecovery,
+            (false, _) => Recovery::Unknown { reason: "it does not answer".to_owned() },
+        }
     }
 }

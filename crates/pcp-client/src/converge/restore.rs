@@ -1,0 +1,82 @@
+//! Undoing what is half done.
+
+use std::time::Duration;
+
+use pcp_proto::message::AttachNode;
+use pcp_proto::{NodeId, RequestKind};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, info, warn};
+
+use super::drive::{Pauses, Run};
+use super::{Change, Goal, Reason, Remark};
+use crate::observe::View;
+use crate::{Client, Connect, Error, Evidence};
+
+/// How long undoing may take; this much of the deadline is kept for it once something was set down.
+pub(super) const RESTORE_LIMIT: Duration = Duration::from_secs(5);
+
+impl<C: Connect, E: Evidence> Run<'_, C, E> {
+    /// Attaches again what the run set down and did not bring back, and reads it back.
+    pub(super) async fn restore(&mut self) {
+        let Some(goal) = self.goal.clone().filter(|_| self.memory.may_be_half_done()) else { return };
+        warn!("ending with a step half done: attaching what was set down");
+        let mut asked: Vec<_> = self.memory.attaching(self.elapsed()).collect();
+        let mut left = self.memory.to_restore(&goal);
+        let until = Instant::now() + RESTORE_LIMIT;
+        let in_time = timeout_at(until, self.attach_again(&goal, &mut asked, &mut left)).await.is_ok();
+        debug!(in_time, "restored");
+        let Some(view) = &self.view else { return };
+        let back = asked.iter().filter(|id| !left.contains(id)).filter_map(|&id| view.node(id));
+        let mut remarks: Vec<_> = back.cloned().map(Remark::Restored).collect();
+        remarks.extend(left.iter().filter_map(|&id| view.node(id)).cloned().map(|node| {
+            if asked.contains(&node.id) { Remark::AttachPending(node) } else { Remark::LeftDown(node) }
+        }));
+        self.remarks.extend(remarks);
+    }
+
+    /// Attaches what is half done until nothing is; `asked` are the nodes that Pgpool was asked to attach, and `left`
+    /// those that may be down.
+    async fn attach_again(&mut self, goal: &Goal, asked: &mut Vec<NodeId>, left: &mut Vec<NodeId>) {
+        let mut pauses = Pauses::default();
+        loop {
+            match self.observe().await {
+                Ok((client, view)) => {
+                    *left = self.memory.half_done(goal, &view);
+                    let due: Vec<_> = left.iter().copied().filter(|id| !asked.contains(id)).collect();
+                    self.view = Some(view.clone());
+                    if due.is_empty() {
+                        client.close().await;
+                        if left.is_empty() && !self.may_come_down(&view) {
+                            return;
+                        }
+                    } else {
+                        asked.extend(self.attach_at_once(client, &view, due).await);
+                    }
+                }
+                Err(error) => debug!(%error, "cannot read the state"),
+            }
+            sleep(pauses.next()).await;
+        }
+    }
+
+    /// Sends the attaches in one write, and returns those that Pgpool took or may have taken.
+    async fn attach_at_once(&mut self, client: Client<C::Stream>, view: &View, due: Vec<NodeId>) -> Vec<NodeId> {
+        info!(nodes = ?due, "attaching again");
+        self.note_asked(due.iter().map(|_| RequestKind::ATTACH_NODE));
+        for &node in &due {
+            self.memory.record(Change::Attach(node), Reason::Restore, view, self.elapsed());
+            self.changes.push(Change::Attach(node));
+        }
+        let answers = client.finish(due.iter().map(|&node| AttachNode { node }).collect::<Vec<_>>()).await;
+        let taken = due.into_iter().zip(answers);
+        let taken = taken.filter(|(_, answer)| answer.as_ref().map_or_else(Error::outcome_unknown, |_| true));
+        taken.map(|(node, _)| node).collect()
+    }
+
+    /// Tells whether a change that was sent and does not show yet may still set something down.
+    fn may_come_down(&self, view: &View) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let last = self.memory.last_sent();
+        last.is_some_and(|last| self.elapsed().saturating_sub(last.at) < PATIENCE && !last.change.is_visible(view))
+    }
+}
