@@ -8,10 +8,10 @@ use pcp_client::{Failure, Node, NodeName, Options, Report, Want, converge_all};
 use serde::Serialize;
 
 use super::{block_on, ended_by_signal, start_log};
-use crate::args::{HookArgs, OutputFormat};
+use crate::args::{Ask, HookArgs, OutputFormat};
 use crate::exit::Exit;
 use crate::output;
-use crate::settings::{Env, Settings};
+use crate::settings::{Env, Layer, Settings, gather};
 
 /// The whole time of a detach.
 pub(super) const DETACH_LIMIT: Duration = Duration::from_secs(30);
@@ -31,13 +31,15 @@ pub(super) struct Hook<'a> {
 pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     start_log(&args.output);
     let started = Instant::now();
-    let verdict = match Settings::new(&args.connection, None, hook.default_limit, env) {
+    let settings = gather(Layer::from_hook_flags(args), &args.connection.config, env)
+        .and_then(|layer| Settings::new(layer, Ask::Never, hook.default_limit));
+    let verdict = match settings {
         Ok(settings) => {
             guard(settings.limit);
             let mut verdict = None;
             let ended = block_on(async {
                 tokio::select! {
-                    reports = reach(&hook, args, &settings) => {
+                    reports = reach(&hook, &settings) => {
                         verdict = Some(Verdict::of(&hook, &settings, &reports));
                         Exit::Done
                     }
@@ -54,9 +56,9 @@ pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     verdict.exit
 }
 
-async fn reach(hook: &Hook<'_>, args: &HookArgs, settings: &Settings) -> Vec<Report> {
-    let options = Options { deadline: settings.deadline, settle: args.settle };
-    let node = hook.node.clone().with_default_port(args.backend_port);
+async fn reach(hook: &Hook<'_>, settings: &Settings) -> Vec<Report> {
+    let options = Options { deadline: settings.deadline, settle: settings.settle };
+    let node = settings.node(hook.node.clone());
     let pgpools = settings.targets.iter().map(|target| (&target.connector, &target.credentials));
     converge_all(pgpools, &node, hook.want, options).await
 }
