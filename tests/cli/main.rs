@@ -2,6 +2,8 @@
 
 mod config;
 mod hook;
+mod log;
 mod password;
+mod queue;
 mod support;
 mod usage;

@@ -1,17 +1,17 @@
 //! What attach, detach and promote share: reach a goal on every Pgpool, print the verdict.
 
-use std::process;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use pcp_client::{Failure, Node, NodeName, Options, Report, Want, converge_all};
 use serde::Serialize;
 
-use super::{block_on, ended_by_signal, start_log};
-use crate::args::{Ask, HookArgs, OutputFormat};
+use super::start::start;
+use super::{block_on, ended_by_signal};
+use crate::args::{HookArgs, OutputFormat};
 use crate::exit::Exit;
+use crate::lock::Lock;
 use crate::output;
-use crate::settings::{Env, Layer, Settings, gather};
+use crate::settings::{Env, Settings};
 
 /// The whole time of a detach.
 pub(super) const DETACH_LIMIT: Duration = Duration::from_secs(30);
@@ -29,18 +29,15 @@ pub(super) struct Hook<'a> {
 }
 
 pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
-    start_log(&args.output);
     let started = Instant::now();
-    let settings = gather(Layer::from_hook_flags(args), &args.connection.config, env)
-        .and_then(|layer| Settings::new(layer, Ask::Never, hook.default_limit));
-    let verdict = match settings {
+    let start = start(args, hook.default_limit, env);
+    let verdict = match &start.settings {
         Ok(settings) => {
-            guard(settings.limit);
             let mut verdict = None;
             let ended = block_on(async {
                 tokio::select! {
-                    reports = reach(&hook, &settings) => {
-                        verdict = Some(Verdict::of(&hook, &settings, &reports));
+                    reports = reach(&hook, settings) => {
+                        verdict = Some(Verdict::of(&hook, settings, &reports));
                         Exit::Done
                     }
                     signal = ended_by_signal() => signal,
@@ -50,7 +47,7 @@ pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
                 Verdict::without_reports(&hook, ended, "ended by a signal before it was verified")
             })
         }
-        Err(error) => Verdict::without_reports(&hook, Exit::Config, &output::chain(&error)),
+        Err(error) => Verdict::without_reports(&hook, Exit::Config, &output::chain(error)),
     };
     verdict.print(args, started.elapsed());
     verdict.exit
@@ -59,16 +56,9 @@ pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
 async fn reach(hook: &Hook<'_>, settings: &Settings) -> Vec<Report> {
     let options = Options { deadline: settings.deadline, settle: settings.settle };
     let node = settings.node(hook.node.clone());
+    let _lock = Lock::acquire(settings.endpoints(), settings.limit).await;
     let pgpools = settings.targets.iter().map(|target| (&target.connector, &target.credentials));
     converge_all(pgpools, &node, hook.want, options).await
-}
-
-/// Ends the process a second after the deadline, whatever hangs: a resolver, a full pipe, a disk.
-fn guard(limit: Duration) {
-    thread::spawn(move || {
-        thread::sleep(limit.saturating_add(Duration::from_secs(1)));
-        process::exit(Exit::NotVerified.code());
-    });
 }
 
 /// How a hook ended. Its first line is what an operator reads in a mail.
@@ -117,7 +107,7 @@ struct StateJson {
 impl Verdict {
     fn of(hook: &Hook<'_>, settings: &Settings, reports: &[Report]) -> Self {
         let exit = Exit::combine(reports.iter().map(exit_of));
-        let endpoints = settings.targets.iter().map(|target| &target.connector.endpoint);
+        let endpoints = settings.endpoints();
         let failures: Vec<_> = endpoints
             .clone()
             .zip(reports)
@@ -173,8 +163,14 @@ impl Verdict {
     }
 
     fn print(&self, args: &HookArgs, elapsed: Duration) {
-        tracing::info!(exit = self.exit_code, ?elapsed, "{}", self.verdict);
+        for pgpool in &self.pgpools {
+            tracing::info!("{}", pgpool.text().trim_start());
+        }
         let failed = self.exit != Exit::Done;
+        match failed {
+            true => tracing::error!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
+            false => tracing::info!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
+        }
         if failed {
             output::err_line(format_args!("pcpctl {}: {}", self.command, self.verdict));
         }

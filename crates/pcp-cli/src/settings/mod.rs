@@ -155,6 +155,11 @@ impl Settings {
         })
     }
 
+    /// Returns where the Pgpools are.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> + Clone {
+        self.targets.iter().map(|target| &target.connector.endpoint)
+    }
+
     /// Returns the node that a caller's name stands for: by the address map, then with the default port of backends.
     pub(crate) fn node(&self, name: NodeName) -> NodeName {
         self.nodes.apply(name).with_default_port(self.backend_port)
