@@ -1,14 +1,17 @@
 //! Verdicts, exit codes, JSON.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use pcp_client::sandbox::Fault;
-use pcp_tests::Output;
+use pcp_client::sandbox::{Fault, World};
+use pcp_tests::{Output, Pcpctl};
 use serde_json::{Value, json};
 
-use crate::support::{Pgpool, logged_in};
+use crate::support::{Dir, Pgpool, logged_in};
 
 fn first_line(output: &Output) -> &str {
     output.stdout.lines().next().unwrap_or_default()
@@ -114,6 +117,43 @@ fn a_signal_ends_a_run_with_its_own_code() -> Result<()> {
         assert!(first_line(&output).contains("NOT known to be detached"), "{output:?}");
     }
     Ok(())
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_outlast_the_deadline() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let dir = Dir::new("full-pipe")?;
+    let fifo = full_pipe(&dir)?;
+    let path = dir.path().join("fifo").display().to_string();
+    let config = dir.file("pcpctl.toml", "deadline = \"1s\"\n", 0o644)?;
+    for limit in [&["--deadline", "1s"][..], &["--config", &config]] {
+        for stream in ["2", "1"] {
+            let program = env!("CARGO_BIN_EXE_pcpctl-under-test");
+            let script = format!("exec \"$0\" \"$@\" {stream}>\"$FIFO\"");
+            let endpoint = pgpool.endpoint();
+            let log = dir.path().join("log").display().to_string();
+            let hook = Pcpctl::new("/bin/sh")
+                .args(["-c", &script, program, "detach", "2", "-v", "-h", &endpoint, "--log-file", &log])
+                .args(limit)
+                .env("PCP_USER", World::USER)
+                .env("PCP_PASSWORD", World::PASSWORD)
+                .env("FIFO", &path);
+            assert_eq!(hook.run()?.code, Some(8), "{limit:?} {stream}");
+        }
+    }
+    drop(fifo);
+    Ok(())
+}
+
+/// Makes a pipe `fifo` that takes nothing more while what is returned is there.
+fn full_pipe(dir: &Dir) -> Result<File> {
+    let path = dir.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&path).status()?;
+    anyhow::ensure!(made.success(), "mkfifo: {made}");
+    let mut fifo = OpenOptions::new().read(true).write(true).open(&path)?;
+    // What a pipe holds where nobody changed it.
+    fifo.write_all(&[b'.'; 65536])?;
+    Ok(fifo)
 }
 
 #[test]

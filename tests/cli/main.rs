@@ -1,6 +1,9 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
+mod config;
 mod hook;
+mod log;
 mod password;
+mod queue;
 mod support;
 mod usage;

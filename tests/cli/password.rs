@@ -1,37 +1,9 @@
 //! Where the password comes from, and that it goes nowhere else.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-
 use anyhow::Result;
 use pcp_client::sandbox::World;
 
-use crate::support::{Pgpool, bare};
-
-/// A directory that is removed at the end.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("pcp-tests-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir)?;
-        Ok(Self(dir))
-    }
-
-    fn file(&self, name: &str, contents: &str, mode: u32) -> Result<String> {
-        let path = self.0.join(name);
-        fs::write(&path, contents)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
-        Ok(path.display().to_string())
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::support::{Dir, Pgpool, bare};
 
 #[test]
 fn every_source_of_a_password_works() -> Result<()> {
@@ -40,7 +12,7 @@ fn every_source_of_a_password_works() -> Result<()> {
     let endpoint = pgpool.endpoint();
     let passfile = dir.file(".pcppass", &format!("*:*:{}:{}\n", World::USER, World::PASSWORD), 0o600)?;
     let plain = dir.file("password", &format!("{}\n", World::PASSWORD), 0o644)?;
-    let home = dir.0.display().to_string();
+    let home = dir.path().display().to_string();
     let none: (&[&str], &[(&str, &str)]) = (&[], &[]);
     for (args, env) in [
         (&["--passfile", &*passfile][..], none.1),
@@ -99,8 +71,8 @@ fn the_password_is_in_no_output() -> Result<()> {
 #[test]
 fn a_unix_socket_is_named_by_its_directory() -> Result<()> {
     let dir = Dir::new("socket")?;
-    let _pgpool = Pgpool::start_unix(&dir.0)?;
-    let socket_dir = dir.0.display().to_string();
+    let _pgpool = Pgpool::start_unix(dir.path())?;
+    let socket_dir = dir.path().display().to_string();
     let passfile = dir.file("pcppass", &format!("{socket_dir}:9898:*:{}\n", World::PASSWORD), 0o600)?;
     let args = ["detach", "2", "-h", &socket_dir, "-U", World::USER, "--passfile", &passfile];
     let output = bare(&args).run()?;

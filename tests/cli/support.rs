@@ -1,5 +1,9 @@
 //! A sandbox on a port, and `pcpctl` beside it.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use pcp_client::sandbox::{Age, Sandbox, World};
 use pcp_tests::{Output, Pcpctl, pcpctl};
@@ -24,7 +28,7 @@ impl Pgpool {
     }
 
     /// Serves on a Unix socket in this directory.
-    pub(crate) fn start_unix(dir: &std::path::Path) -> Result<Self> {
+    pub(crate) fn start_unix(dir: &Path) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let guard = runtime.enter();
         let sandbox = Sandbox::start_unix(world(Age::V4_7), dir.join(".s.PGSQL.9898"))?;
@@ -51,7 +55,43 @@ pub(crate) fn logged_in(args: &[&str]) -> Pcpctl {
     bare(args).env("PCP_USER", World::USER).env("PCP_PASSWORD", World::PASSWORD)
 }
 
+/// Begins a run whose standard input is not at its end but closed.
+pub(crate) fn without_stdin(args: &[&str]) -> Pcpctl {
+    let program = env!("CARGO_BIN_EXE_pcpctl-under-test");
+    let shell = Pcpctl::new("/bin/sh").args(["-c", "exec \"$0\" \"$@\" <&-", program]).args(args);
+    shell.env("PCP_USER", World::USER).env("PCP_PASSWORD", World::PASSWORD)
+}
+
 /// Begins a run with an empty environment.
 pub(crate) fn bare(args: &[&str]) -> Pcpctl {
     pcpctl!().args(args)
+}
+
+/// A directory that is removed at the end.
+pub(crate) struct Dir(PathBuf);
+
+impl Dir {
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("pcp-tests-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir)?;
+        Ok(Self(dir))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file, and returns its path.
+    pub(crate) fn file(&self, name: &str, contents: &str, mode: u32) -> Result<String> {
+        let path = self.0.join(name);
+        fs::write(&path, contents)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        Ok(path.display().to_string())
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
 }

@@ -30,6 +30,70 @@ fn the_host_is_h_and_no_mistake_exits_zero() -> Result<()> {
 }
 
 #[test]
+fn words_that_mean_nothing_are_refused_in_one_line() -> Result<()> {
+    for (args, complaint) in [
+        (&["detach", "10.0.0.3", "s", "10.0.0.1"][..], "unexpected argument '10.0.0.1' found"),
+        (&["attach", "10.0.0.3", "%t"], "it is p, m, primary, master, s, standby or empty"),
+        (&["attach", "--", "10.0.0.3", "s", "-q"], "unexpected argument '-q' found"),
+        (&["promote", "10.0.0.2", "", "10.0.0.1"], "unexpected argument '10.0.0.1' found"),
+        (&["detach", "10.0.0.3", "--require", "most"], "possible values: all, any, quorum"),
+        (&["detach", "10.0.0.3", "--switchover"], "unexpected argument '--switchover' found"),
+    ] {
+        let output = bare(args).run()?;
+        assert_eq!(output.code, Some(2), "{args:?}: {output:?}");
+        assert_eq!(output.stdout.lines().count(), 1, "{args:?}: {output:?}");
+        assert!(
+            output.stdout.starts_with(&format!("pcpctl {} did nothing: error: ", args[0])),
+            "{args:?}: {output:?}"
+        );
+        assert!(output.stdout.contains(complaint), "{args:?}: {output:?}");
+        assert!(output.stderr.contains("try '--help'"), "{args:?}: {output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_spelling_of_a_type_is_understood() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let endpoint = pgpool.endpoint();
+    let attach = |node: &str, node_type: &[&str]| {
+        let args = [&["attach", "-h", &endpoint, "--settle", "0", node][..], node_type].concat();
+        crate::support::logged_in(&args).run()
+    };
+    for standby in ["s", "S", " s ", "standby", "Standby", "\"s\""] {
+        let output = attach("10.0.0.3", &[standby])?;
+        assert_eq!(output.code, Some(0), "{standby:?}: {output:?}");
+        assert!(output.stdout.starts_with("10.0.0.3 is attached as a standby"), "{standby:?}: {output:?}");
+    }
+    for primary in ["p", "m", "P", "M", " p ", "primary", "master", "PRIMARY", "\"m\""] {
+        let output = attach("10.0.0.1", &[primary])?;
+        assert_eq!(output.code, Some(0), "{primary:?}: {output:?}");
+        assert!(output.stdout.starts_with("10.0.0.1 is attached as the primary"), "{primary:?}: {output:?}");
+    }
+    for nothing in [&[][..], &[""], &["  "], &["\"\""], &["\" \""]] {
+        let output = attach("10.0.0.3", nothing)?;
+        assert_eq!(output.code, Some(0), "{nothing:?}: {output:?}");
+        assert!(output.stdout.starts_with("10.0.0.3 is attached already"), "{nothing:?}: {output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hook_needs_no_environment_and_no_standard_input() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let endpoint = pgpool.endpoint();
+    for args in
+        [&["detach", "10.0.0.3"][..], &["detach", "10.0.0.9"], &["attach", "10.0.0.3", "s", "--settle", "0"]]
+    {
+        let output = crate::support::without_stdin(&[args, &["-h", &endpoint]].concat()).run()?;
+        let code = if args.contains(&"10.0.0.9") { 6 } else { 0 };
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(output.stdout.contains("10.0.0."), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn help_is_help_only_where_it_is_asked_for() -> Result<()> {
     for args in [
         &["--help"][..],

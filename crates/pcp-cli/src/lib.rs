@@ -7,6 +7,9 @@
 mod args;
 mod cmd;
 mod exit;
+mod guard;
+mod lock;
+mod log;
 mod output;
 mod settings;
 mod verdict;

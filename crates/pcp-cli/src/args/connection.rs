@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::values::duration;
+use super::values::{Ask, Effect, Force, Require, duration};
 
 /// Where Pgpool is and who we are there.
 #[derive(Clone, Debug, Args)]
@@ -30,13 +30,33 @@ pub(crate) struct ConnectionArgs {
     /// A file that holds nothing but the password [env: PCP_PASSWORD_FILE; PCP_PASSWORD holds the password itself]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// How long to try each address of a host
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s")]
-    pub(crate) connect_timeout: Duration,
+    /// How long to try each address of a host [default: 3s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) connect_timeout: Option<Duration>,
     /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach 30s, attach and promote
     /// 60s, others 8s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Which files settings come from.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Configuration options")]
+pub(crate) struct ConfigArgs {
+    /// The configuration file [env: PCPCTL_CONFIG] [default: /etc/pcpctl/pcpctl.toml, if there is one]
+    ///
+    /// Flags win over the environment, that over the file, that over EFM's properties. "/dev/null" stands for none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Take the keys of [profile.NAME] before those of the file's top level [env: PCPCTL_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Take from EFM's properties what is set nowhere else: pcp.user, pcp.host, pcp.port, pcp.pass.file, and db.port
+    /// as the port of NODE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) efm_properties: Option<PathBuf>,
 }
 
 /// How to print.
@@ -70,14 +90,36 @@ pub(crate) struct HookArgs {
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
-    /// The port of NODE, where it has none
-    #[arg(long, value_name = "PORT", help_heading = "Connection options",
+    /// Append a log to this file, whatever -v says: who called, each attempt, the verdict
+    #[arg(long, value_name = "FILE", help_heading = "Output options")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// The port of NODE, where it has none [default: any]
+    #[arg(long, value_name = "PORT", help_heading = "Goal options",
         value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) backend_port: Option<u16>,
-    /// How long a state has to last before it counts, after an attach or a change of primary
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1500ms",
-        help_heading = "Connection options")]
-    pub(crate) settle: Duration,
+    /// How long a state has to last before it counts, after an attach or a change of primary [default: 1500ms]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Goal options")]
+    pub(crate) settle: Option<Duration>,
+    /// On how many Pgpools the state has to be verified [default: all]
+    #[arg(long, value_enum, value_name = "HOW MANY", help_heading = "Goal options")]
+    pub(crate) require: Option<Require>,
+    /// Do what is refused for safety, such as to detach the last usable node
+    #[arg(long, help_heading = "Goal options")]
+    force: bool,
+    /// Change nothing: print what would be done, and the exit code to expect
+    #[arg(long, help_heading = "Goal options")]
+    dry_run: bool,
+}
+
+impl HookArgs {
+    pub(crate) fn force(&self) -> Force {
+        if self.force { Force::Yes } else { Force::No }
+    }
+
+    #[allow(dead_code, reason = "the engine is about to ask for it")]
+    pub(crate) fn effect(&self) -> Effect {
+        if self.dry_run { Effect::DryRun } else { Effect::Change }
+    }
 }
 
 /// The options of a command for people, who may be asked for a password.
@@ -97,5 +139,16 @@ pub(crate) struct ReadArgs {
 pub(crate) struct PromptArgs {
     /// Ask for the password on the terminal
     #[arg(short = 'W', long = "password", conflicts_with = "no_password")]
-    pub(crate) prompt: bool,
+    prompt: bool,
+}
+
+impl ReadArgs {
+    /// Returns when a password is asked for.
+    pub(crate) fn ask(&self) -> Ask {
+        match (self.prompt.prompt, self.connection.no_password) {
+            (true, _) => Ask::Always,
+            (false, true) => Ask::Never,
+            (false, false) => Ask::Missing,
+        }
+    }
 }

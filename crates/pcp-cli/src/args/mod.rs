@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-pub(crate) use connection::{ConnectionArgs, HookArgs, OutputArgs, OutputFormat, PromptArgs, ReadArgs};
-pub(crate) use values::{NodeArg, OptionalNode, TypeArg};
+pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use values::{Ask, Effect, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use pcp_client::{NodeName, NodeNameError, Want};
+use serde::Deserialize;
 
 /// A node, with blanks and quotes around it dropped.
 #[derive(Clone, Debug)]
@@ -64,8 +66,54 @@ impl FromStr for TypeArg {
     }
 }
 
+/// On how many of several Pgpools a state has to be verified.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Require {
+    /// On every one: one that was not reached may still route to the node
+    #[default]
+    All,
+    /// On one
+    Any,
+    /// On more than half
+    Quorum,
+}
+
+impl From<Require> for pcp_client::Require {
+    fn from(require: Require) -> Self {
+        match require {
+            Require::All => Self::All,
+            Require::Any => Self::Any,
+            Require::Quorum => Self::Quorum,
+        }
+    }
+}
+
+/// Whether to do what is refused for safety.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Force {
+    No,
+    Yes,
+}
+
+/// Whether anything is changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Effect {
+    Change,
+    DryRun,
+}
+
+/// When a password is asked for on the terminal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ask {
+    Never,
+    /// Where no other source has it, and there is a terminal.
+    Missing,
+    Always,
+}
+
 /// Reads `30s`, `1500ms`, `2m`; a bare number is seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),

@@ -1,14 +1,15 @@
-//! What attach, detach and promote share: reach a goal on every Pgpool, print the verdict.
+//! What the hook verbs share: reach a goal on every Pgpool, print the verdict.
 
-use std::process;
-use std::thread;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use pcp_client::{LastNode, NodeName, Options, Order, Report, Require, Stop, Want, converge_all};
+use pcp_client::{LastNode, Options, Order, Report, Stop, converge_all};
 
-use super::{block_on, ended_by_signal, start_log};
-use crate::args::HookArgs;
+use super::start::start;
+use super::{block_on, ended_by_signal};
+use crate::args::{Force, HookArgs};
 use crate::exit::Exit;
+use crate::lock::Lock;
 use crate::output;
 use crate::settings::{Env, Settings};
 use crate::verdict::{Matter, Verdict};
@@ -20,50 +21,49 @@ pub(super) const ATTACH_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a hook verb wants.
 pub(super) struct Hook<'a> {
-    pub(super) verb: &'static str,
-    pub(super) node: &'a NodeName,
-    pub(super) want: Want,
-    /// The failed primary, which nothing here attaches.
-    pub(super) failed: Option<&'a NodeName>,
+    pub(super) matter: Matter<'a>,
     pub(super) default_limit: Duration,
 }
 
 pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
-    start_log(&args.output);
     let started = Instant::now();
-    let matter = Matter { verb: hook.verb, node: hook.node, want: hook.want, failed: hook.failed };
-    let verdict = match Settings::new(&args.connection, None, hook.default_limit, env) {
+    let start = start(args, hook.default_limit, env);
+    let matter = &hook.matter;
+    let verdict = match &start.settings {
         Ok(settings) => {
-            guard(settings.limit);
-            let mut ended = None;
-            let mut reports = Vec::new();
+            let mut result = (Vec::new(), None);
             block_on(async {
-                (reports, ended) = reach(&hook, args, &settings).await;
+                result = reach(matter, args, settings).await;
                 Exit::Done
             });
-            let endpoints: Vec<_> = settings.targets.iter().map(|target| &target.connector.endpoint).collect();
-            Verdict::of(&matter, &endpoints, &reports, Require::All, ended)
+            let (reports, signal) = result;
+            let endpoints: Vec<_> = settings.endpoints().collect();
+            Verdict::of(matter, &endpoints, &reports, settings.require, signal)
         }
-        Err(error) => Verdict::without_reports(&matter, Exit::Config, &output::chain(&error)),
+        Err(error) => Verdict::without_reports(matter, Exit::Config, &output::chain(error)),
     };
     verdict.print(&args.output, started.elapsed());
     verdict.exit
 }
 
-/// Reaches the goal on every Pgpool; a signal ends it early, after what is half done was undone.
-async fn reach(hook: &Hook<'_>, args: &HookArgs, settings: &Settings) -> (Vec<Report>, Option<Exit>) {
-    let name = hook.node.clone().with_default_port(args.backend_port);
-    let failed = hook.failed.map(|failed| failed.clone().with_default_port(args.backend_port));
-    let options = Options { deadline: settings.deadline, settle: args.settle };
+/// Reaches the goal on every Pgpool. A signal ends it early, after what is half done was undone.
+async fn reach(matter: &Matter<'_>, args: &HookArgs, settings: &Settings) -> (Vec<Report>, Option<Exit>) {
+    let node = settings.node(matter.node.clone());
+    let failed = matter.failed.map(|failed| settings.node(failed.clone()));
     let stop = Stop::new();
     let order = Order {
         failed: failed.as_ref(),
-        last_node: LastNode::Kept,
+        last_node: match args.force() {
+            Force::No => LastNode::Kept,
+            Force::Yes => LastNode::GivenUp,
+        },
         stop: stop.clone(),
-        ..Order::new(&name, hook.want, options)
+        ..Order::new(&node, matter.want, options(settings))
     };
-    let pgpools = settings.targets.iter().map(|target| (&target.connector, &target.credentials));
-    let mut reached = std::pin::pin!(converge_all(pgpools, &order));
+    let mut reached = pin!(async {
+        let _lock = Lock::acquire(settings.endpoints(), settings.limit).await;
+        converge_all(settings.pgpools(), &order).await
+    });
     tokio::select! {
         reports = &mut reached => (reports, None),
         signal = ended_by_signal() => {
@@ -73,10 +73,6 @@ async fn reach(hook: &Hook<'_>, args: &HookArgs, settings: &Settings) -> (Vec<Re
     }
 }
 
-/// Ends the process a second after the deadline, whatever hangs: a resolver, a full pipe, a disk.
-fn guard(limit: Duration) {
-    thread::spawn(move || {
-        thread::sleep(limit.saturating_add(Duration::from_secs(1)));
-        process::exit(Exit::NotVerified.code());
-    });
+pub(super) fn options(settings: &Settings) -> Options {
+    Options { deadline: settings.deadline, settle: settings.settle }
 }

@@ -10,11 +10,11 @@ mod sandbox_drill;
 mod sandbox_serve;
 mod show_nodes;
 mod show_watchdog;
+mod start;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
+use crate::args::{Cli, Command, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
@@ -38,17 +38,6 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
             SandboxCommand::Drill(args) => sandbox_drill::run(&args),
         },
     }
-}
-
-/// Starts logging to stderr.
-fn start_log(args: &OutputArgs) {
-    let level = match args.verbose {
-        0 => return,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false).init();
 }
 
 /// Runs a future to its end on this thread.

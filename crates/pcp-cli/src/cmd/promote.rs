@@ -4,14 +4,17 @@ use super::hook::{self, Hook};
 use crate::args::PromoteArgs;
 use crate::exit::Exit;
 use crate::settings::Env;
+use crate::verdict::Matter;
 
 pub(super) fn run(args: &PromoteArgs, env: Env<'_>) -> Exit {
     hook::run(
         Hook {
-            verb: "promote",
-            node: &args.node.0,
-            want: Want::Primary,
-            failed: args.failed.0.as_ref(),
+            matter: Matter {
+                verb: "promote",
+                node: &args.node.0,
+                want: Want::Primary,
+                failed: args.failed.0.as_ref(),
+            },
             default_limit: hook::ATTACH_LIMIT,
         },
         &args.hook,

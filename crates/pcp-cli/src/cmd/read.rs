@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use pcp_client::Error;
 use serde::Serialize;
 
-use super::{block_on, start_log};
+use super::block_on;
 use crate::args::{OutputFormat, ReadArgs};
 use crate::exit::Exit;
-use crate::output;
-use crate::settings::{Env, Settings, Target};
+use crate::settings::{Env, Layer, Settings, Target, gather};
+use crate::{log, output};
 
 /// The whole time of a command that reads.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -59,8 +59,20 @@ pub(super) fn run<A: Answer>(
     env: Env<'_>,
     ask: impl AsyncFn(&Target, &Settings) -> Result<A, Unread>,
 ) -> Exit {
-    start_log(&args.output);
-    let settings = match Settings::new(&args.connection, Some(&args.prompt), LIMIT, env) {
+    run_with(Layer::from_flags(&args.connection), args, env, ask)
+}
+
+/// As [`run`], with flags that are not among the shared ones.
+pub(super) fn run_with<A: Answer>(
+    flags: Layer,
+    args: &ReadArgs,
+    env: Env<'_>,
+    ask: impl AsyncFn(&Target, &Settings) -> Result<A, Unread>,
+) -> Exit {
+    log::start_stderr(&args.output);
+    let settings =
+        gather(flags, &args.connection.config, env).and_then(|layer| Settings::new(layer, args.ask(), LIMIT));
+    let settings = match settings {
         Ok(settings) => settings,
         Err(error) => {
             output::err_line(format_args!("pcpctl: {}", output::chain(&error)));

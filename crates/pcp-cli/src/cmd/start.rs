@@ -1,0 +1,30 @@
+//! What every hook verb begins with.
+
+use std::time::Duration;
+
+use crate::args::{Ask, HookArgs};
+use crate::guard::Guard;
+use crate::log::{Log, Writer};
+use crate::settings::{Env, Layer, Settings, SettingsError, gather};
+
+/// A hook that has begun. When this is dropped, its log is written.
+pub(super) struct Start {
+    pub(super) settings: Result<Settings, SettingsError>,
+    _log: Option<Writer>,
+}
+
+/// Sees to it that the process ends, starts the log, and works out the settings.
+///
+/// Without settings there is a log all the same, as far as flags say where.
+pub(super) fn start(args: &HookArgs, default_limit: Duration, env: Env<'_>) -> Start {
+    let flags = Layer::from_hook_flags(args);
+    // A file can hang as well, and what it says of the deadline is not known yet.
+    let guard = Guard::start(flags.deadline.unwrap_or(default_limit));
+    let layer = gather(flags.clone(), &args.connection.config, env);
+    if let Ok(layer) = &layer {
+        guard.change(layer.deadline.unwrap_or(default_limit));
+    }
+    let log = Log::of(layer.as_ref().unwrap_or(&flags)).start(&args.output);
+    let settings = layer.and_then(|layer| Settings::new(layer, Ask::Never, default_limit));
+    Start { settings, _log: log }
+}
