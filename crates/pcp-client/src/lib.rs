@@ -58,7 +58,9 @@ pub use converge::{Change, Failure, Goal, Memory, Options, Report, Step, Time, W
 pub use deadline::Deadline;
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{Error, ErrorKind};
-pub use evidence::{Evidence, Recovery};
+pub use evidence::{Evidence, FirstThatKnows, PortOnly, Recovery};
+#[cfg(feature = "postgres")]
+pub use evidence::{Login, Postgres};
 pub use fleet::converge_all;
 pub use inspect::{Inspection, inspect};
 pub use observe::{Node, Server, View, observe, observe_again};

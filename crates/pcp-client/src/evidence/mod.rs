@@ -1,6 +1,22 @@
 //! What is known of a node from elsewhere than Pgpool.
 
+mod combine;
+mod port;
+#[cfg(feature = "postgres")]
+mod postgres;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use combine::FirstThatKnows;
+pub use port::PortOnly;
+#[cfg(feature = "postgres")]
+pub use postgres::{Login, Postgres};
+
 use crate::Node;
+
+/// The whole time of one question, whatever it takes: looking up the name, connecting, logging in, asking.
+pub(crate) const LIMIT: Duration = Duration::from_secs(3);
 
 /// Tells what a node's PostgreSQL does, which Pgpool does not know or does not say.
 pub trait Evidence: Sync {
@@ -24,4 +40,28 @@ pub enum Recovery {
         /// Why not, as the verdict says it.
         reason: String,
     },
+}
+
+impl Recovery {
+    fn unknown(reason: impl fmt::Display) -> Self {
+        Self::Unknown { reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node at an address of its own.
+    pub(super) fn node(host: &str, port: u16) -> Node {
+        Node {
+            id: 0_usize.try_into().unwrap(),
+            host: host.into(),
+            port,
+            status: None,
+            role: None,
+            quarantine: false,
+            failover_disallowed: false,
+        }
+    }
 }
