@@ -7,6 +7,7 @@
 //! * [`resolve()`] finds the node that an address means.
 //! * [`converge()`] takes a wanted state, acts where it differs, and reads it back.
 //! * [`converge_all()`] does that on several Pgpools at once.
+//! * [`truth`] says what the cluster should look like, from EFM or from a file.
 //! * [`passfile`] finds passwords as libpcp does, but says why where it finds none.
 //!
 //! Everything is bounded by a [`Deadline`]; time comes from tokio alone, so a paused clock tests all of it.
@@ -51,6 +52,7 @@ mod refusal;
 mod resolve;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod truth;
 
 pub use client::{Client, Limits, Rows};
 pub use connect::{Connect, Connector, Stream};
@@ -58,7 +60,7 @@ pub use converge::{Change, Failure, Goal, Memory, Options, Report, Step, Time, W
 pub use deadline::Deadline;
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{Error, ErrorKind};
-pub use evidence::{Evidence, FirstThatKnows, PortOnly, Recovery};
+pub use evidence::{EfmEvidence, Evidence, FirstThatKnows, PortOnly, Recovery};
 #[cfg(feature = "postgres")]
 pub use evidence::{Login, Postgres};
 pub use fleet::converge_all;

@@ -1,6 +1,7 @@
 //! What is known of a node from elsewhere than Pgpool.
 
 mod combine;
+mod efm;
 mod port;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use combine::FirstThatKnows;
+pub use efm::EfmEvidence;
 pub use port::PortOnly;
 #[cfg(feature = "postgres")]
 pub use postgres::{Login, Postgres};
