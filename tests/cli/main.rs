@@ -1,5 +1,6 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
+mod hold;
 mod hook;
 mod password;
 mod support;

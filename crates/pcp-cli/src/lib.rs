@@ -7,6 +7,7 @@
 mod args;
 mod cmd;
 mod exit;
+mod hold;
 mod output;
 mod settings;
 

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod connection;
+mod hold;
 mod values;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ConnectionArgs, HookArgs, OutputArgs, OutputFormat, PromptArgs, ReadArgs};
+pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
 pub(crate) use values::{NodeArg, OptionalNode, TypeArg};
 
 const EXIT_CODES: &str = "\
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Promote(PromoteArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
+    Hold(HoldArgs),
+    Release(ReleaseArgs),
     Sandbox(SandboxArgs),
 }
 
