@@ -8,6 +8,7 @@ mod args;
 mod cmd;
 mod exit;
 mod guard;
+mod hold;
 mod lock;
 mod log;
 mod output;

@@ -5,21 +5,112 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a panic is how a property reports that it does not hold")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use pcp_proto::{NodeId, Text};
 use secrecy::ExposeSecret;
 
 use crate::resolve::resolve_with;
-use crate::{Endpoint, Node, NodeName, ResolveError, passfile};
+use crate::truth::loose_json::{Value, read_object};
+use crate::truth::{Agent, Database, EfmStatus, Member, MemberType, agreed};
+use crate::{Endpoint, Node, NodeName, ResolveError, Want, passfile};
 
 /// Panics where it does not hold for the bytes.
 pub type Property = fn(&[u8]);
 
 /// The functions with the names of their fuzz targets and corpus directories.
-pub const TARGETS: &[(&str, Property)] =
-    &[("endpoint", endpoint), ("node_name", node_name), ("passfile", passfile), ("resolve", resolve)];
+pub const TARGETS: &[(&str, Property)] = &[
+    ("efm_status", efm_status),
+    ("endpoint", endpoint),
+    ("node_name", node_name),
+    ("passfile", passfile),
+    ("resolve", resolve),
+];
+
+/// Checks that JSON means to EFM's status what it means to a strict reader, and that nobody acts on a status that an
+/// isolated host could see.
+pub fn efm_status(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(strict @ serde_json::Value::Object(_)) = serde_json::from_str(&text) {
+        match read_object(&text) {
+            Ok(members) => assert!(is_same(&Value::Object(members), &strict)),
+            Err(problem) => assert!(problem.reason.contains("too deep"), "{problem}"),
+        }
+    }
+    let Ok(status) = EfmStatus::parse(data) else { return };
+    let Ok(truth) = status.truth(Some(5444)) else { return };
+
+    let is_up = |member: &&Member| member.database == Database::Up && member.agent == Agent::Up;
+    let of_type = |wanted: MemberType| status.members.iter().filter(move |member| member.member_type == wanted);
+    let [primary] = of_type(MemberType::Primary).collect::<Vec<_>>()[..] else { panic!("not one primary") };
+    assert!(is_up(&primary) && of_type(MemberType::Promoting).next().is_none());
+    let rows = status.members.iter().map(|member| &member.address);
+    let known: BTreeSet<_> = rows.chain(&status.missing).chain(&status.allowed).map(|name| spelled(name)).collect();
+    let present =
+        status.members.iter().filter(|member| member.agent == Agent::Up && member.member_type != MemberType::Down);
+    assert!(known.len() > 1 && present.count() * 2 > known.len(), "no majority of {known:?}");
+
+    let turns: Vec<_> = truth
+        .goals()
+        .iter()
+        .map(|(_, want)| [Want::Detached, Want::Primary, Want::Standby].iter().position(|turn| turn == want))
+        .collect();
+    assert!(turns.is_sorted() && turns.iter().filter(|turn| **turn == Some(1)).count() == 1, "{turns:?}");
+    for (name, want) in truth.goals() {
+        let NodeName::Address { host, port: Some(5444) } = name else { panic!("{name}") };
+        let row = status.members.iter().find(|member| spelled(&member.address) == spelled(host));
+        let missing = status.missing.iter().any(|missing| spelled(missing) == spelled(host));
+        assert!(
+            match (want, row) {
+                (Want::Primary, Some(row)) => row == primary,
+                (Want::Standby, Some(row)) => row.member_type == MemberType::Standby && is_up(&row),
+                (Want::Detached, Some(row)) =>
+                    missing
+                        || row.database == Database::Down
+                        || row.agent == Agent::Down
+                        || row.member_type == MemberType::Down,
+                (Want::Detached, None) => missing,
+                _ => false,
+            },
+            "{name} {want}"
+        );
+    }
+    let again = EfmStatus::parse(data).expect("it was read before");
+    assert_eq!(agreed(&status, &again, Duration::from_secs(2), Some(5444)), Ok(truth));
+}
+
+/// Tells whether a value means what a strict reader read; of members with the same name it keeps the last.
+fn is_same(value: &Value, strict: &serde_json::Value) -> bool {
+    use serde_json::Value as Strict;
+    match (value, strict) {
+        (Value::Text(text), Strict::String(strict)) => text == strict,
+        (Value::Text(text), Strict::Number(_) | Strict::Bool(_) | Strict::Null) => {
+            serde_json::from_str::<Strict>(text).is_ok_and(|value| value == *strict)
+        }
+        (Value::List(values), Strict::Array(strict)) => {
+            values.len() == strict.len() && values.iter().zip(strict).all(|(value, strict)| is_same(value, strict))
+        }
+        (Value::Object(members), Strict::Object(strict)) => {
+            let last: BTreeMap<_, _> = members.iter().map(|(name, value)| (name, value)).collect();
+            last.len() == strict.len()
+                && last
+                    .iter()
+                    .zip(strict)
+                    .all(|((name, value), (strict_name, strict))| *name == strict_name && is_same(value, strict))
+        }
+        _ => false,
+    }
+}
+
+fn spelled(host: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+    }
+}
 
 /// Checks that an endpoint reads back from what it shows.
 pub fn endpoint(data: &[u8]) {
@@ -126,7 +217,7 @@ pub fn resolve(data: &[u8]) {
             }
         }
     };
-    let nothing = async |_: &str| std::collections::BTreeSet::<IpAddr>::new();
+    let nothing = async |_: &str| BTreeSet::<IpAddr>::new();
     match (resolve_with(&name, &nodes, nothing).now_or_never().expect("nothing is waited for"), &meant[..]) {
         (Ok(found), [meant]) => assert!(std::ptr::eq(found, *meant)),
         (Err(ResolveError::Unknown { nodes: listed, .. }), []) => assert_eq!(listed, nodes),

@@ -7,6 +7,7 @@
 //! * [`resolve()`] finds the node that an address means.
 //! * [`converge()`] takes a wanted state, acts where it differs, and reads it back.
 //! * [`converge_all()`] does that on several Pgpools at once.
+//! * [`truth`] says what the cluster should look like, from EFM or from a file.
 //! * [`passfile`] finds passwords as libpcp does, but says why where it finds none.
 //!
 //! Everything is bounded by a [`Deadline`]; time comes from tokio alone, so a paused clock tests all of it.
@@ -52,6 +53,7 @@ mod refusal;
 mod resolve;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod truth;
 
 pub use client::{Client, Limits, Rows};
 pub use connect::{Connect, Connector, Stream};
@@ -62,7 +64,9 @@ pub use converge::{
 pub use deadline::Deadline;
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{Error, ErrorKind};
-pub use evidence::{Evidence, NoEvidence, Recovery};
+pub use evidence::{EfmEvidence, Evidence, FirstThatKnows, PortOnly, Recovery};
+#[cfg(feature = "postgres")]
+pub use evidence::{Login, Postgres};
 pub use fleet::{Require, converge_all};
 pub use inspect::{Inspection, inspect};
 pub use observe::{Node, Server, View, observe, observe_again};

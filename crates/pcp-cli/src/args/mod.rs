@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod connection;
+mod hold;
 mod values;
 
 use std::net::SocketAddr;
@@ -8,7 +9,8 @@ use std::net::SocketAddr;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
-pub(crate) use values::{Ask, Effect, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
+pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
+pub(crate) use values::{Ask, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Promote(PromoteArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
+    Hold(HoldArgs),
+    Release(ReleaseArgs),
     Sandbox(SandboxArgs),
 }
 

@@ -2,10 +2,13 @@
 
 mod attach;
 mod detach;
+mod hold;
 mod hook;
 mod is_primary;
+mod marks;
 mod promote;
 mod read;
+mod release;
 mod sandbox_drill;
 mod sandbox_serve;
 mod show_nodes;
@@ -28,6 +31,8 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Attach(args) => attach::run(&args, env),
         Command::Detach(args) => detach::run(&args, env),
         Command::Promote(args) => promote::run(&args, env),
+        Command::Hold(args) => hold::run(&args, env),
+        Command::Release(args) => release::run(&args, env),
         Command::IsPrimary(args) => is_primary::run(&args, env),
         Command::Show(args) => match args.what {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),

@@ -12,7 +12,9 @@ use tracing::level_filters::LevelFilter;
 use super::nodes::AddressMap;
 use super::password::PasswordSource;
 use super::{Env, SettingsError, value};
-use crate::args::{ConnectionArgs, HookArgs, Require, duration};
+use crate::args::{ConnectionArgs, HookArgs, MarkArgs, Require, duration};
+
+const STATE_DIR: &str = "/var/lib/pcpctl";
 
 /// What one source sets: the flags, the environment, a table of the configuration file, EFM's properties.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -115,6 +117,14 @@ impl Layer {
         }
     }
 
+    pub(crate) fn from_mark_flags(args: &MarkArgs) -> Self {
+        Self {
+            backend_port: args.backend_port,
+            state_dir: args.state_dir.clone(),
+            ..Self::from_flags(&args.connection)
+        }
+    }
+
     /// Takes what the environment sets. What is empty there is not set, but for a password.
     pub(super) fn from_env(env: Env<'_>) -> Result<Self, SettingsError> {
         let text = |name: &str| text(env, name);
@@ -129,6 +139,7 @@ impl Layer {
             given_password: env("PCP_PASSWORD").map(|password| password.into_encoded_bytes().into()),
             password_file: path("PCP_PASSWORD_FILE"),
             passfile: path("PCPPASSFILE"),
+            state_dir: path("PCPCTL_STATE_DIR"),
             deadline: parsed(env, "PCPCTL_DEADLINE", "a time such as 30s", |time| duration(time).ok())?,
             ..Self::default()
         })
@@ -141,6 +152,11 @@ impl Layer {
             passfile: text(env, "HOME").map(|home| PathBuf::from(home).join(".pcppass")),
             ..Self::default()
         }
+    }
+
+    /// Returns where this host keeps what outlasts a run.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(|| STATE_DIR.into())
     }
 
     /// Lays this source over another: what is set here wins. Tables are merged key by key; the keys that say where

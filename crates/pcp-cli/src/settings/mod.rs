@@ -29,7 +29,6 @@ pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_millis(1500);
-const STATE_DIR: &str = "/var/lib/pcpctl";
 
 /// One Pgpool and how to log in there.
 #[derive(Clone, Debug)]
@@ -127,6 +126,7 @@ impl Settings {
     /// Names what is missing or makes no sense.
     pub(crate) fn new(layer: Layer, ask: Ask, default_limit: Duration) -> Result<Self, SettingsError> {
         let source = layer.password_source();
+        let state_dir = layer.state_dir();
         let limit = layer.deadline.unwrap_or(default_limit);
         let user = layer.user.filter(|user| !user.is_empty()).ok_or(SettingsError::NoUser)?;
         let connect_timeout = layer.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
@@ -142,7 +142,7 @@ impl Settings {
             deadline: Deadline::after(limit),
             limit,
             settle: layer.settle.unwrap_or(SETTLE),
-            state_dir: layer.state_dir.unwrap_or_else(|| STATE_DIR.into()),
+            state_dir,
             postgres: layer.postgres.user.map(|user| Postgres {
                 user,
                 database: layer.postgres.database.unwrap_or_else(|| "postgres".to_owned()),

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::{LastNode, Stop, Want};
-use crate::evidence::NoEvidence;
-use crate::{Deadline, NodeName};
+use crate::{Deadline, NodeName, PortOnly};
 
 /// The state of a node that a caller wants to see on a Pgpool, and how far the engine may go for it.
 #[derive(Debug)]
-pub struct Order<'a, E = NoEvidence> {
+pub struct Order<'a, E = PortOnly> {
     /// The node.
     pub name: &'a NodeName,
     /// Its state.
@@ -38,7 +37,7 @@ pub struct Options {
 }
 
 impl<'a> Order<'a> {
-    /// Orders a state without exceptions, evidence or an early end.
+    /// Orders a state without exceptions or an early end, knowing of PostgreSQL only whether its port answers.
     pub fn new(name: &'a NodeName, want: Want, options: Options) -> Self {
         Self {
             name,
@@ -47,7 +46,7 @@ impl<'a> Order<'a> {
             held: &[],
             last_node: LastNode::Kept,
             options,
-            evidence: &NoEvidence,
+            evidence: &PortOnly,
             stop: Stop::new(),
         }
     }

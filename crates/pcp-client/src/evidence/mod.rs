@@ -1,6 +1,24 @@
 //! What is known of a node from elsewhere than Pgpool.
 
+mod combine;
+mod efm;
+mod port;
+#[cfg(feature = "postgres")]
+mod postgres;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use combine::FirstThatKnows;
+pub use efm::EfmEvidence;
+pub use port::PortOnly;
+#[cfg(feature = "postgres")]
+pub use postgres::{Login, Postgres};
+
 use crate::Node;
+
+/// The whole time of one question, whatever it takes: looking up the name, connecting, logging in, asking.
+pub(crate) const LIMIT: Duration = Duration::from_secs(3);
 
 /// Tells what a node's PostgreSQL does, which Pgpool does not know or does not say.
 pub trait Evidence: Sync {
@@ -31,20 +49,26 @@ pub enum Recovery {
     },
 }
 
-/// Evidence for callers who have none: every PostgreSQL is taken to answer, so that nothing is given up on a guess.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoEvidence;
-
-impl Evidence for NoEvidence {
-    async fn answers(&self, _: &Node) -> bool {
-        true
+impl Recovery {
+    fn unknown(reason: impl fmt::Display) -> Self {
+        Self::Unknown { reason: reason.to_string() }
     }
+}
 
-    async fn recovery(&self, node: &Node) -> Recovery {
-        self.recovery_at_once(node).unwrap_or(Recovery::Unknown { reason: String::new() })
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn recovery_at_once(&self, _: &Node) -> Option<Recovery> {
-        Some(Recovery::Unknown { reason: "no login to PostgreSQL is configured".to_owned() })
+    /// A node at an address of its own.
+    pub(super) fn node(host: &str, port: u16) -> Node {
+        Node {
+            id: 0_usize.try_into().unwrap(),
+            host: host.into(),
+            port,
+            status: None,
+            role: None,
+            quarantine: false,
+            failover_disallowed: false,
+        }
     }
 }

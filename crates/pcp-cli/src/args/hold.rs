@@ -1,0 +1,65 @@
+//! What `hold` and `release` take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{NodeArg, duration};
+use super::{ConnectionArgs, HelpArg, OutputArgs};
+
+/// Mark a node as under maintenance: reconcile on this host leaves it alone. Without NODE, list the marks.
+///
+/// The mark is kept on this host only. attach, detach and promote do what they are told all the same.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct HoldArgs {
+    /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
+    #[arg(value_name = "NODE")]
+    pub(crate) node: Option<NodeArg>,
+    /// Why; every verdict that passes over the node says it
+    #[arg(long, value_name = "TEXT", requires = "node")]
+    pub(crate) reason: Option<String>,
+    /// When the mark ends by itself, from now [default: when it is released]
+    #[arg(long = "for", value_name = "TIME", value_parser = at_most_ten_years, requires = "node")]
+    pub(crate) limit: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) marks: MarkArgs,
+}
+
+/// Take away the mark that `hold` has set.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct ReleaseArgs {
+    /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
+    #[arg(value_name = "NODE")]
+    pub(crate) node: NodeArg,
+    #[command(flatten)]
+    pub(crate) marks: MarkArgs,
+}
+
+/// What both share.
+#[derive(Debug, Args)]
+pub(crate) struct MarkArgs {
+    /// The directory of this host's marks [env: PCPCTL_STATE_DIR] [default: /var/lib/pcpctl]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The port of NODE, where it has none
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) backend_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+fn at_most_ten_years(text: &str) -> Result<Duration, String> {
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
+    match duration(text)? {
+        Duration::ZERO => Err("it is no time at all".to_owned()),
+        limit if limit > TEN_YEARS => Err("it is more than ten years".to_owned()),
+        limit => Ok(limit),
+    }
+}
