@@ -74,6 +74,8 @@ fn json_carries_everything() -> Result<()> {
                 "after": {"status": "down", "role": "standby"},
                 "changes": ["detach 2"],
                 "others_down": [],
+                "left_down": [],
+                "remarks": [],
                 "asked": null,
                 "elapsed_ms": null,
             }],
@@ -114,7 +116,7 @@ fn a_signal_ends_a_run_with_its_own_code() -> Result<()> {
         hook.signal(signal)?;
         let output = hook.wait(Duration::from_secs(5))?;
         assert_eq!(output.code, Some(code), "{output:?}");
-        assert!(first_line(&output).contains("NOT known to be detached"), "{output:?}");
+        assert!(first_line(&output).contains("ended before it was verified"), "{output:?}");
     }
     Ok(())
 }

@@ -110,8 +110,14 @@ impl Verdict {
 
     /// Prints it: a failure on stderr as well.
     pub(crate) fn print(&self, args: &OutputArgs, elapsed: Duration) {
-        tracing::info!(exit = self.exit_code, ?elapsed, "{}", self.verdict);
+        for pgpool in &self.pgpools {
+            tracing::info!("{}", pgpool.text().trim_start());
+        }
         let failed = self.exit != Exit::Done;
+        match failed {
+            true => tracing::error!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
+            false => tracing::info!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
+        }
         if failed {
             output::err_line(format_args!("pcpctl {}: {}", self.command, self.verdict));
         }

@@ -30,9 +30,8 @@ impl Evidence for EfmEvidence {
         if let Err(doubt) = self.status.has_majority() {
             return Recovery::unknown(doubt);
         }
-        let members = match timeout(LIMIT, self.members_at(node)).await {
-            Ok(members) => members,
-            Err(_) => return Recovery::unknown("looking up the names of EFM's members took too long"),
+        let Ok(members) = timeout(LIMIT, self.members_at(node)).await else {
+            return Recovery::unknown("looking up the names of EFM's members took too long");
         };
         match members[..] {
             [member] => told(member),

@@ -10,9 +10,9 @@ const DEPTH: usize = 16;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Value {
     Text(String),
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// In the order of the text, with repetitions.
-    Object(Vec<(String, Value)>),
+    Object(Vec<(String, Self)>),
 }
 
 /// Where text cannot be read, and why.
