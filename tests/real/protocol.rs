@@ -18,6 +18,8 @@ use pcp_proto::{Credentials, NodeId, Release, ServerAge, ServerMessage};
 use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Settings, Version, wait_until};
 use tokio::runtime::Runtime;
 
+use crate::support::run;
+
 for_each_version!(
     every_query_is_answered,
     what_the_server_refuses_is_told_by_type,
@@ -98,8 +100,26 @@ fn every_query_is_answered(version: Version) -> Result<()> {
         let of_node_info = |notice: &ServerMessage| notice.to_string().contains("'I'");
         assert!(notices.iter().any(of_node_info), "{notices:?}");
         client.close().await;
-        Ok(())
-    })
+        anyhow::Ok(())
+    })?;
+    two_vs_show_what_the_server_tells(&pgpool.cluster)
+}
+
+fn two_vs_show_what_the_server_tells(cluster: &Cluster) -> Result<()> {
+    for verb in [&["show", "nodes"][..], &["show", "watchdog"], &["is-primary", "0"]] {
+        let told = |level: &str| -> Result<Vec<String>> {
+            let output = run(cluster, &[verb, &[level]].concat())?;
+            let lines = output.stderr.lines().filter(|line| line.contains("Pgpool says: "));
+            Ok(lines.map(str::to_owned).collect())
+        };
+        assert_eq!(told("-v")?, [""; 0], "{verb:?}");
+        let told = told("-vv")?;
+        // The first thing that it tells of, and the last.
+        for text in ["DEBUG: PCP setting parameter", "DEBUG: PCP processing request, client disconnecting"] {
+            assert!(told.iter().any(|line| line.contains(text)), "{verb:?}: no {text} in {told:?}");
+        }
+    }
+    Ok(())
 }
 
 fn what_the_server_refuses_is_told_by_type(version: Version) -> Result<()> {

@@ -53,7 +53,7 @@ mod resolve;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 
-pub use client::{Client, Limits, Rows};
+pub use client::{Client, Limits, Rows, WithNotices};
 pub use connect::{Connect, Connector, Stream};
 pub use converge::{
     Answer, Change, Failure, Forecast, Goal, LastNode, Memory, Options, Order, Proof, Question, Reason, Remark,

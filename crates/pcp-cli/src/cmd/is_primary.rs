@@ -9,8 +9,8 @@ use crate::settings::Env;
 
 pub(super) fn run(args: &IsPrimaryArgs, env: Env<'_>) -> Exit {
     let name = args.node.0.clone().with_default_port(args.backend_port);
-    read::run(&args.read, env, async |target, settings| {
-        let mut client = Client::connect(&target.connector, &target.credentials, settings.deadline).await?;
+    read::run(&args.read, env, async |pgpool| {
+        let mut client = Client::connect(&pgpool.connect, pgpool.credentials, pgpool.deadline).await?;
         let view = observe(&mut client).await?;
         client.close().await;
         let node = resolve(&name, &view.nodes)

@@ -11,6 +11,8 @@ mod sandbox_serve;
 mod show_nodes;
 mod show_watchdog;
 
+use pcp_client::{Connector, WithNotices};
+use pcp_proto::message::MessageLevel;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -48,7 +50,13 @@ fn start_log(args: &OutputArgs) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false).init();
+    tracing_subscriber::fmt().with_writer(|| output::Log).with_max_level(level).with_ansi(false).init();
+}
+
+/// Has Pgpool itself tell what it does where so much is logged.
+fn with_notices(connector: &Connector, args: &OutputArgs) -> WithNotices<Connector> {
+    let level = (args.verbose >= 2).then_some(MessageLevel::Debug1);
+    WithNotices { connect: connector.clone(), level }
 }
 
 /// Runs a future to its end on this thread.

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pcp_client::Error;
+use pcp_client::{Connector, Deadline, Error, WithNotices};
+use pcp_proto::Credentials;
 use serde::Serialize;
+use tracing::{Instrument, error_span};
 
-use super::{block_on, start_log};
+use super::{block_on, start_log, with_notices};
 use crate::args::{OutputFormat, ReadArgs};
 use crate::exit::Exit;
 use crate::output;
-use crate::settings::{Env, Settings, Target};
+use crate::settings::{Env, Settings};
 
 /// The whole time of a command that reads.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -24,6 +26,13 @@ pub(super) trait Answer: Serialize {
     fn exit(&self) -> Exit {
         Exit::Done
     }
+}
+
+/// A Pgpool that is asked.
+pub(super) struct Pgpool<'a> {
+    pub(super) connect: WithNotices<Connector>,
+    pub(super) credentials: &'a Credentials,
+    pub(super) deadline: Deadline,
 }
 
 /// What could not be read, with its exit code.
@@ -57,7 +66,7 @@ struct Entry<A> {
 pub(super) fn run<A: Answer>(
     args: &ReadArgs,
     env: Env<'_>,
-    ask: impl AsyncFn(&Target, &Settings) -> Result<A, Unread>,
+    ask: impl AsyncFn(Pgpool<'_>) -> Result<A, Unread>,
 ) -> Exit {
     start_log(&args.output);
     let settings = match Settings::new(&args.connection, Some(&args.prompt), LIMIT, env) {
@@ -68,7 +77,14 @@ pub(super) fn run<A: Answer>(
         }
     };
     block_on(async {
-        let asked = settings.targets.iter().map(|target| ask(target, &settings));
+        let asked = settings.targets.iter().map(|target| {
+            let pgpool = Pgpool {
+                connect: with_notices(&target.connector, &args.output),
+                credentials: &target.credentials,
+                deadline: settings.deadline,
+            };
+            ask(pgpool).instrument(error_span!("pgpool", endpoint = %target.connector.endpoint))
+        });
         let answers = join_all(asked).await;
         print(args, &settings, answers)
     })
