@@ -18,7 +18,7 @@ use pcp_proto::{Credentials, NodeId, Release, ServerAge, ServerMessage};
 use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Settings, Version, wait_until};
 use tokio::runtime::Runtime;
 
-use crate::support::run;
+use crate::support::{add_recovery_functions, pcp_process, run};
 
 for_each_version!(
     every_query_is_answered,
@@ -221,7 +221,10 @@ fn every_change_is_answered(version: Version) -> Result<()> {
         pgpool.refuses(DetachNodeGracefully { node }, Refusal::NotValidForFailover).await?;
         // It begins, and finds no extension pgpool_recovery on the primary.
         pgpool.refuses(RecoverNode { node }, Refusal::RecoveryFunctionsMissing).await?;
-        pgpool.changes(AttachNode { node }, HEALTHY).await?;
+        add_recovery_functions(&pgpool.cluster)?;
+        pgpool.refuses(RecoverNode { node }, Refusal::RecoveryFailed).await?;
+        pgpool.provide_recovery_script()?;
+        pgpool.changes(RecoverNode { node }, HEALTHY).await?;
         pgpool.changes(DetachNodeGracefully { node }, detached).await?;
         pgpool.changes(AttachNode { node }, HEALTHY).await?;
 
@@ -252,7 +255,9 @@ fn every_change_is_answered(version: Version) -> Result<()> {
             pgpool.stops(StopCluster { mode: StopMode::Fast }).await?;
             pgpool.cluster.start_pgpool()?;
         }
-        pgpool.stops(StopPgpool { mode: StopMode::Fast }).await
+        pgpool.stops(StopPgpool { mode: StopMode::Fast }).await?;
+        pgpool.cluster.start_pgpool()?;
+        pgpool.stops(StopPgpool { mode: StopMode::Immediate }).await
     })
 }
 
@@ -321,6 +326,15 @@ impl Pgpool {
         Ok(())
     }
 
+    /// Writes the script that is to start a node; here it runs already.
+    fn provide_recovery_script(&self) -> Result<()> {
+        let script =
+            "cd /var/lib/pcp-tests/data && echo '#!/bin/sh' >pgpool_remote_start && chmod 755 pgpool_remote_start";
+        let written = self.cluster.node(0)?.host().exec(["bash", "-c", script])?;
+        ensure!(written.success(), "{written:?}");
+        Ok(())
+    }
+
     /// Stops Pgpool and waits until nobody listens any more.
     async fn stops<R: Request<Reply = Accepted> + Copy>(&self, stop: R) -> Result<()> {
         self.accepts(stop).await?;
@@ -337,20 +351,14 @@ impl Pgpool {
     /// Up to 4.4 a graceful change must not come before that: its worker waits for the main process, which waits
     /// for the worker to end.
     async fn changes<R: Request<Reply = Accepted> + Copy>(&self, change: R, wanted: [State; NODES]) -> Result<()> {
-        let before = self.pcp_process()?;
+        let before = pcp_process(&self.cluster)?;
         self.accepts(change).await?;
         self.await_states(wanted).await?;
         wait_until("the PCP process to be replaced", Duration::from_secs(30), || {
-            let now = self.pcp_process()?;
+            let now = pcp_process(&self.cluster)?;
             ensure!(now != before && !now.is_empty(), "it is {now:?}");
             Ok(())
         })
-    }
-
-    /// Returns the id of the process that forks a worker for each connection.
-    fn pcp_process(&self) -> Result<String> {
-        let host = self.cluster.pgpool().host();
-        Ok(host.exec(["pgrep", "--oldest", "--full", "pgpool: PCP: wait for connection request"])?.stdout)
     }
 
     async fn await_states(&self, wanted: [State; NODES]) -> Result<()> {
