@@ -4,6 +4,7 @@ mod config;
 mod hold;
 mod hook;
 mod log;
+mod notices;
 mod password;
 mod queue;
 mod support;

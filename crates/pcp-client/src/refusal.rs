@@ -30,9 +30,11 @@ pub enum Refusal {
     /// Another recovery is going on. The server closes the connection.
     RecoveryInProgress,
     /// The recovery needs functions that the primary does not have: the extension `pgpool_recovery` is missing
-    /// there.
+    /// there, in template1 or, since 4.7, in `recovery_database`. Where a `recovery_1st_stage_command` is set, the
+    /// server says only that this failed: [`RecoveryFailed`](Self::RecoveryFailed).
     RecoveryFunctionsMissing,
-    /// The recovery began, and a step of it failed; the server's message names the step.
+    /// The recovery began, and a step of it failed; the server's message names the step, and only the log of the
+    /// primary the reason.
     RecoveryFailed,
     /// A failover, failback or promotion is in progress: worth a retry.
     OperationInProgress,

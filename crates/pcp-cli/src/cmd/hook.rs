@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pcp_client::{LastNode, Options, Order, Report, Stop, converge_all};
 
 use super::start::start;
-use super::{block_on, ended_by_signal};
+use super::{block_on, ended_by_signal, with_notices};
 use crate::args::{Force, HookArgs};
 use crate::exit::Exit;
 use crate::lock::Lock;
@@ -60,9 +60,12 @@ async fn reach(matter: &Matter<'_>, args: &HookArgs, settings: &Settings) -> (Ve
         stop: stop.clone(),
         ..Order::new(&node, matter.want, options(settings))
     };
+    let pgpools: Vec<_> =
+        settings.targets.iter().map(|target| with_notices(&target.connector, &args.output)).collect();
+    let credentials = settings.targets.iter().map(|target| &target.credentials);
     let mut reached = pin!(async {
         let _lock = Lock::acquire(settings.endpoints(), settings.limit).await;
-        converge_all(settings.pgpools(), &order).await
+        converge_all(pgpools.iter().zip(credentials), &order).await
     });
     tokio::select! {
         reports = &mut reached => (reports, None),

@@ -15,9 +15,11 @@ mod show_nodes;
 mod show_watchdog;
 mod start;
 
+use pcp_client::{Connector, WithNotices};
+use pcp_proto::message::MessageLevel;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Cli, Command, SandboxCommand, ShowCommand};
+use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
@@ -43,6 +45,12 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
             SandboxCommand::Drill(args) => sandbox_drill::run(&args),
         },
     }
+}
+
+/// Has Pgpool itself tell what it does where so much is logged.
+fn with_notices(connector: &Connector, args: &OutputArgs) -> WithNotices<Connector> {
+    let level = (args.verbose >= 2).then_some(MessageLevel::Debug1);
+    WithNotices { connect: connector.clone(), level }
 }
 
 /// Runs a future to its end on this thread.

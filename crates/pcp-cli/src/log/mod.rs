@@ -17,6 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::OutputArgs;
+use crate::output;
 use crate::settings::Layer;
 use record::Recorder;
 use writer::Sink;
@@ -59,7 +60,7 @@ impl Log {
             }
         };
         let recorder = recorder.map(|records| Recorder::new(records).with_filter(level));
-        let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+        let stderr = tracing_subscriber::fmt::layer().with_writer(|| output::Log).with_ansi(false);
         let stderr = verbosity(args).map(|level| stderr.with_filter(level));
         if recorder.is_some() || stderr.is_some() {
             tracing_subscriber::registry().with(stderr).with(recorder).init();
@@ -81,7 +82,7 @@ impl Log {
 /// Starts to log to stderr, where -v asks for it.
 pub(crate) fn start_stderr(args: &OutputArgs) {
     if let Some(level) = verbosity(args) {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false).init();
+        tracing_subscriber::fmt().with_writer(|| output::Log).with_max_level(level).with_ansi(false).init();
     }
 }
 

@@ -160,11 +160,6 @@ impl Settings {
         self.targets.iter().map(|target| &target.connector.endpoint)
     }
 
-    /// Returns every Pgpool as the engine takes it.
-    pub(crate) fn pgpools(&self) -> impl Iterator<Item = (&Connector, &Credentials)> {
-        self.targets.iter().map(|target| (&target.connector, &target.credentials))
-    }
-
     /// Returns the node that a caller's name stands for: by the address map, then with the default port of backends.
     pub(crate) fn node(&self, name: NodeName) -> NodeName {
         self.nodes.apply(name).with_default_port(self.backend_port)
