@@ -2,6 +2,8 @@
 
 mod attach;
 mod detach;
+mod dry_run;
+mod follow;
 mod hold;
 mod hook;
 mod is_primary;
@@ -25,7 +27,7 @@ use crate::output;
 use crate::settings::Env;
 
 /// The verbs that a manager calls as hooks.
-pub(crate) const HOOK_VERBS: [&str; 3] = ["attach", "detach", "promote"];
+pub(crate) const HOOK_VERBS: [&str; 4] = ["attach", "detach", "promote", "follow"];
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
@@ -33,6 +35,7 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Attach(args) => attach::run(&args, env),
         Command::Detach(args) => detach::run(&args, env),
         Command::Promote(args) => promote::run(&args, env),
+        Command::Follow(args) => follow::run(&args, env),
         Command::Hold(args) => hold::run(&args, env),
         Command::Release(args) => release::run(&args, env),
         Command::IsPrimary(args) => is_primary::run(&args, env),
