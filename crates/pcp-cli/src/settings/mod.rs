@@ -1,6 +1,8 @@
 //! From what was typed, the environment and the files to what it means.
 
 mod file;
+#[cfg(feature = "__fuzz")]
+pub(crate) mod fuzz;
 mod layer;
 mod nodes;
 mod password;
