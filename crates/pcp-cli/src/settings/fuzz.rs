@@ -14,7 +14,6 @@ pub fn config_file(data: &[u8]) {
             let shown = |layer: &Layer| format!("{layer:?}");
             let mut top = layer.clone();
             for (_, profile) in std::mem::take(&mut top.profile) {
-                let profile = profile.into_inner();
                 assert_eq!(shown(&profile.clone().over(Layer::default())), shown(&profile));
                 endpoints(profile.over(top.clone()).pgpools, 1).expect("hosts are checked where they are read");
             }
