@@ -66,8 +66,8 @@ impl Log {
             tracing_subscriber::registry().with(stderr).with(recorder).init();
         }
         let uid = rustix::process::getuid().as_raw();
-        let argv: Vec<_> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        info!(version = env!("CARGO_PKG_VERSION"), uid, user = user_name(uid), ?argv, "called");
+        let argv: Vec<_> = std::env::args_os().map(|arg| quoted(&arg.to_string_lossy())).collect();
+        info!(version = env!("CARGO_PKG_VERSION"), uid, user = user_name(uid), "called: {}", argv.join(" "));
         writer
     }
 
@@ -95,6 +95,15 @@ fn verbosity(args: &OutputArgs) -> Option<LevelFilter> {
     }
 }
 
+/// Writes an argument so that a shell takes it as it was.
+fn quoted(arg: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(c);
+    if !arg.is_empty() && arg.chars().all(is_plain) {
+        return arg.to_owned();
+    }
+    format!("'{}'", arg.replace('\'', "'\\''"))
+}
+
 /// Finds the name of a user in this host's own file. A directory service would have to be waited for.
 fn user_name(uid: u32) -> Option<String> {
     let uid = uid.to_string();
@@ -110,6 +119,19 @@ fn user_name(uid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_are_shown_as_they_would_be_typed() {
+        for (arg, shown) in [
+            ("10.0.0.3:5432", "10.0.0.3:5432"),
+            ("", "''"),
+            (" p ", "' p '"),
+            ("\"\"", "'\"\"'"),
+            ("it's", "'it'\\''s'"),
+        ] {
+            assert_eq!(quoted(arg), shown);
+        }
+    }
 
     #[test]
     fn users_of_this_host_have_names() {

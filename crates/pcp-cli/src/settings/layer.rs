@@ -7,7 +7,6 @@ use std::time::Duration;
 use pcp_client::Login;
 use secrecy::SecretSlice;
 use serde::Deserialize;
-use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
 use super::nodes::AddressMap;
@@ -48,7 +47,8 @@ pub(crate) struct Layer {
     pub(super) postgres: PostgresLayer,
     pub(crate) log: LogLayer,
     pub(crate) efm: EfmLayer,
-    pub(super) profile: BTreeMap<String, Spanned<Self>>,
+    #[serde(deserialize_with = "value::profiles")]
+    pub(super) profile: BTreeMap<String, Self>,
     #[serde(rename = "password", deserialize_with = "value::no_password")]
     _password: (),
 }

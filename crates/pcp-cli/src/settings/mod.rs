@@ -1,6 +1,8 @@
 //! From what was typed, the environment and the files to what it means.
 
 mod file;
+#[cfg(feature = "__fuzz")]
+pub(crate) mod fuzz;
 mod layer;
 mod nodes;
 mod password;
@@ -149,7 +151,11 @@ impl Settings {
 
     /// Returns the node that a caller's name stands for: by the address map, then with the default port of backends.
     pub(crate) fn node(&self, name: NodeName) -> NodeName {
-        self.nodes.apply(name).with_default_port(self.backend_port)
+        let mapped = self.nodes.apply(name.clone());
+        if mapped != name {
+            tracing::info!(%name, node = %mapped, "mapped");
+        }
+        mapped.with_default_port(self.backend_port)
     }
 }
 
