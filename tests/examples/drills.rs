@@ -59,7 +59,7 @@ fn tell(outcome: &Outcome) {
     match &outcome.result {
         Ok(figures) => {
             let seconds = figures.without_writes.as_secs_f64();
-            eprintln!("{what}: {seconds:.1} s without writes, {} lost", figures.lost);
+            eprintln!("{what}: {seconds:.1} s without writes, {} lost; {:?}", figures.lost, figures.failures);
         }
         Err(failure) => eprintln!("{what}: {failure}"),
     }

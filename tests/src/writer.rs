@@ -20,10 +20,10 @@ pub(crate) const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS writes (id big
 // Between two writes, and after one that failed.
 const PAUSE: Duration = Duration::from_millis(50);
 // After this long without an answer a client tries anew, elsewhere if there is an elsewhere.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 
-/// A client in the background: it inserts a row every 50 ms over one connection, and after a failure, or a second
+/// A client in the background: it inserts a row every 50 ms over one connection, and after a failure, or five seconds
 /// without an answer, over a new one to the next Pgpool.
 #[derive(Debug)]
 pub struct Writer {
@@ -34,7 +34,13 @@ pub struct Writer {
 struct Shared {
     stop: AtomicBool,
     written: Mutex<Vec<(Instant, i64)>>,
-    last_failure: Mutex<String>,
+    failures: Mutex<Vec<(Instant, String)>>,
+}
+
+impl Shared {
+    fn fail(&self, reason: String) {
+        lock(&self.failures).push((Instant::now(), reason));
+    }
 }
 
 /// What a [`Writer`] has written.
@@ -42,6 +48,8 @@ struct Shared {
 pub struct Writes {
     /// The longest time between two writes that were acknowledged.
     pub longest_gap: Duration,
+    /// What the client was told in that time.
+    pub failures: Vec<String>,
     /// The rows that were acknowledged.
     pub ids: BTreeSet<i64>,
 }
@@ -58,7 +66,7 @@ impl Writer {
         let runtime = Builder::new_current_thread().enable_all().build().context("no runtime for the writer")?;
         thread::spawn(move || {
             if let Err(error) = runtime.block_on(write(&pgpools, &writing)) {
-                *lock(&writing.last_failure) = format!("{error:#}");
+                writing.fail(format!("{error:#}"));
             }
         });
         let writer = Self { shared };
@@ -77,16 +85,21 @@ impl Writer {
         self.await_more_than(written + 1)?;
         let written = lock(&self.shared.written);
         let times = written.iter().map(|(at, _)| *at);
-        let gaps = times.clone().zip(times.skip(1)).map(|(before, after)| after - before);
-        Ok(Writes {
-            longest_gap: gaps.max().context("nothing was written")?,
-            ids: written.iter().map(|(_, id)| *id).collect(),
-        })
+        let gaps = times.clone().zip(times.skip(1));
+        let (before, after) = gaps.max_by_key(|(before, after)| *after - *before).context("nothing was written")?;
+        let mut failures: Vec<String> = lock(&self.shared.failures)
+            .iter()
+            .filter(|(at, _)| (before..after).contains(at))
+            .map(|(_, reason)| reason.clone())
+            .collect();
+        failures.dedup();
+        Ok(Writes { longest_gap: after - before, failures, ids: written.iter().map(|(_, id)| *id).collect() })
     }
 
     fn await_more_than(&self, count: usize) -> Result<()> {
         wait_until("a client to write through Pgpool", RECOVERY_LIMIT, || {
-            ensure!(lock(&self.shared.written).len() > count, "{}", lock(&self.shared.last_failure));
+            let failures = lock(&self.shared.failures);
+            ensure!(lock(&self.shared.written).len() > count, "{:?}", failures.last());
             Ok(())
         })
     }
@@ -121,8 +134,8 @@ async fn write(pgpools: &[SocketAddr], shared: &Shared) -> Result<()> {
                 connection = Some(client);
                 lock(&shared.written).push((Instant::now(), id));
             }
-            Ok(Err(error)) => *lock(&shared.last_failure) = format!("{error:#}"),
-            Err(_) => *lock(&shared.last_failure) = format!("no answer within {PATIENCE:?}"),
+            Ok(Err(error)) => shared.fail(format!("{error:#}")),
+            Err(_) => shared.fail(format!("no answer within {PATIENCE:?}")),
         }
         tokio::time::sleep(PAUSE).await;
     }

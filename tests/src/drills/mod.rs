@@ -78,10 +78,12 @@ pub struct Outcome {
 }
 
 /// What was measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Figures {
     /// The longest time between two writes that a client got through.
     pub without_writes: Duration,
+    /// What it was told in that time.
+    pub failures: Vec<String>,
     /// How many writes were acknowledged that the primary does not have in the end.
     pub lost: usize,
 }
@@ -156,7 +158,8 @@ fn attempt(scenario: &Scenario, drill: &mut Drill<'_>) -> Result<Figures> {
     (scenario.run)(drill)?;
     drill.verify()?;
     let writes = writer.stop()?;
-    Ok(Figures { without_writes: writes.longest_gap, lost: drill.lost(&writes)? })
+    let lost = drill.lost(&writes)?;
+    Ok(Figures { without_writes: writes.longest_gap, failures: writes.failures, lost })
 }
 
 impl Scenario {
