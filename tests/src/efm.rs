@@ -352,7 +352,9 @@ impl Agent {
         })
     }
 
-    fn named(&self, text: &str) -> String {
+    /// Put the names of the cluster's hosts in the place of their addresses.
+    #[must_use]
+    pub fn named(&self, text: &str) -> String {
         self.names.iter().fold(text.to_owned(), |text, (address, name)| text.replace(address, name))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
@@ -38,8 +38,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn fail(&self, reason: String) {
-        lock(&self.failures).push((Instant::now(), reason));
+    fn fail(&self, error: &anyhow::Error) {
+        let reason = format!("{error:#}");
+        // PostgreSQL's details come in lines of their own.
+        let line = reason.lines().next().unwrap_or_default().replace("db error: ", "");
+        lock(&self.failures).push((Instant::now(), line));
     }
 }
 
@@ -48,7 +51,7 @@ impl Shared {
 pub struct Writes {
     /// The longest time between two writes that were acknowledged.
     pub longest_gap: Duration,
-    /// What the client was told in that time.
+    /// What the client was told in that time, each but once.
     pub failures: Vec<String>,
     /// The rows that were acknowledged.
     pub ids: BTreeSet<i64>,
@@ -66,7 +69,7 @@ impl Writer {
         let runtime = Builder::new_current_thread().enable_all().build().context("no runtime for the writer")?;
         thread::spawn(move || {
             if let Err(error) = runtime.block_on(write(&pgpools, &writing)) {
-                writing.fail(format!("{error:#}"));
+                writing.fail(&error);
             }
         });
         let writer = Self { shared };
@@ -87,12 +90,12 @@ impl Writer {
         let times = written.iter().map(|(at, _)| *at);
         let gaps = times.clone().zip(times.skip(1));
         let (before, after) = gaps.max_by_key(|(before, after)| *after - *before).context("nothing was written")?;
-        let mut failures: Vec<String> = lock(&self.shared.failures)
-            .iter()
-            .filter(|(at, _)| (before..after).contains(at))
-            .map(|(_, reason)| reason.clone())
-            .collect();
-        failures.dedup();
+        let mut failures = Vec::new();
+        for (at, reason) in &*lock(&self.shared.failures) {
+            if (before..after).contains(at) && !failures.contains(reason) {
+                failures.push(reason.clone());
+            }
+        }
         Ok(Writes { longest_gap: after - before, failures, ids: written.iter().map(|(_, id)| *id).collect() })
     }
 
@@ -134,8 +137,8 @@ async fn write(pgpools: &[SocketAddr], shared: &Shared) -> Result<()> {
                 connection = Some(client);
                 lock(&shared.written).push((Instant::now(), id));
             }
-            Ok(Err(error)) => shared.fail(format!("{error:#}")),
-            Err(_) => shared.fail(format!("no answer within {PATIENCE:?}")),
+            Ok(Err(error)) => shared.fail(&error),
+            Err(_) => shared.fail(&anyhow!("no answer within {PATIENCE:?}")),
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -159,7 +159,9 @@ fn attempt(scenario: &Scenario, drill: &mut Drill<'_>) -> Result<Figures> {
     drill.verify()?;
     let writes = writer.stop()?;
     let lost = drill.lost(&writes)?;
-    Ok(Figures { without_writes: writes.longest_gap, failures: writes.failures, lost })
+    let agent = drill.efm.agent();
+    let failures = writes.failures.iter().map(|failure| agent.named(failure)).collect();
+    Ok(Figures { without_writes: writes.longest_gap, failures, lost })
 }
 
 impl Scenario {

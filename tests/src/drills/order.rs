@@ -12,6 +12,7 @@ use crate::{Hook, Proxy, wait_until};
 pub(super) const ALL: &[Scenario] = &[
     Scenario { name: "attach of the new primary before detach of the old", run: attach_before_detach, ..PLAIN },
     Scenario { name: "two agents detach at once", run: two_detach, ..PLAIN },
+    Scenario { name: "detach of the old primary and attach of the new at once", run: all_at_once, ..PLAIN },
     Scenario { name: "old primary alive, cut off from EFM but not from Pgpool", run: old_primary_alive, ..PLAIN },
     Scenario {
         name: "old primary alive, new one attached before it is detached",
@@ -39,6 +40,15 @@ fn two_detach(drill: &mut Drill<'_>) -> Result<()> {
     let old = drill.kill_primary()?;
     drill.at_once(&[(Hook::Detach, old), (Hook::Detach, old)])?;
     drill.promote_and_attach()
+}
+
+/// The agents on the two nodes act as soon as they know, and know nothing of each other.
+fn all_at_once(drill: &mut Drill<'_>) -> Result<()> {
+    let old = drill.kill_primary()?;
+    let new = drill.efm.most_advanced()?;
+    drill.efm.promote(new)?;
+    drill.at_once(&[(Hook::Detach, old), (Hook::Attach, new)])?;
+    drill.efm.repoint_standbys()
 }
 
 /// The other agents agree that it failed; Pgpool still reaches it and would go on using it.

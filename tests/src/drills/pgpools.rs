@@ -13,14 +13,15 @@ pub(super) const ALL: &[Scenario] = &[
         run: one_of_two_dead,
         ..PLAIN
     },
+    Scenario { name: "leader Pgpool gone", pgpools: Group::ThreeWithWatchdog, run: leader_gone, ..PLAIN },
     Scenario {
-        name: "leader Pgpool gone, then the primary",
+        name: "leader Pgpool gone, and at once the primary",
         pgpools: Group::ThreeWithWatchdog,
-        run: leader_gone,
+        run: leader_and_primary_gone,
         ..PLAIN
     },
     Scenario {
-        name: "leader Pgpool's host cut off, then the primary",
+        name: "leader Pgpool's host cut off, and at once the primary gone",
         pgpools: Group::ThreeWithWatchdog,
         run: leader_cut_off,
         ..PLAIN
@@ -61,7 +62,18 @@ fn one_of_two_dead(drill: &mut Drill<'_>) -> Result<()> {
     drill.efm.attach(new)
 }
 
+/// The others elect one of them. No hook is called for a Pgpool.
 fn leader_gone(drill: &mut Drill<'_>) -> Result<()> {
+    let leader = drill.cluster.leader()?;
+    leader.host().power_off()?;
+    drill.verify_on(others(drill, leader))?;
+    leader.power_on()?;
+    drill.cluster.await_watchdog()?;
+    drill.await_agreement()
+}
+
+/// The hooks come while the others still elect one of them.
+fn leader_and_primary_gone(drill: &mut Drill<'_>) -> Result<()> {
     let leader = drill.cluster.leader()?;
     leader.host().power_off()?;
     fail_over_in_part(drill, leader)?;
@@ -87,7 +99,10 @@ fn fail_over_in_part(drill: &mut Drill<'_>, gone: &Pgpool) -> Result<usize> {
     drill.efm.promote(new)?;
     drill.efm.call(Hook::Attach, new, IN_PART)?;
     drill.efm.repoint_standbys()?;
-    let rest = drill.cluster.pgpools().filter(|pgpool| pgpool.host().address() != gone.host().address());
-    drill.verify_on(rest)?;
+    drill.verify_on(others(drill, gone))?;
     Ok(old)
+}
+
+fn others<'a>(drill: &Drill<'a>, gone: &Pgpool) -> impl Iterator<Item = &'a Pgpool> {
+    drill.cluster.pgpools().filter(|pgpool| pgpool.host().address() != gone.host().address())
 }

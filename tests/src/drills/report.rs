@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Failure, Group, Outcome};
+use super::{Failure, Figures, Group, Outcome};
 use crate::Call;
 
 /// Write the report of these outcomes as Markdown, with `machine` to say what they were measured on.
@@ -39,6 +39,11 @@ pub fn report(outcomes: &[Outcome], machine: &str) -> String {
         for call in &outcome.calls {
             let _ = writeln!(text, "- {}: {}", ending(call), call.verdict);
         }
+        if let Ok(Figures { failures, .. }) = &outcome.result
+            && !failures.is_empty()
+        {
+            let _ = writeln!(text, "- the client was told: {}", failures.join("; "));
+        }
         if let Err(reason) = &outcome.result {
             let _ = writeln!(text, "- failed: {}", reason.to_string().replace('\n', " "));
         }
@@ -67,8 +72,9 @@ Written by `cargo run -p pcp-tests --example drills`; change the drills, not thi
 
 Each drill is a sequence of failures and decisions on a primary and two standbys in streaming replication, with real Pgpools before
 them. A stand-in for EFM (`tests/src/efm.rs`) decides, really promotes, repoints and rebuilds PostgreSQL, and calls the hooks as
-EFM documents it. It learns of a failure at once: EFM's own time to agree on one comes on top. A client inserts a row every 50 ms
-through Pgpool; after an error, or a second of silence, it connects anew, to the next Pgpool where there are several.
+EFM documents it. It learns of a failure at once: EFM's own time to agree on one comes on top. It waits for a hook to end before
+it does the next thing, which EFM may not. A client inserts a row every 50 ms through Pgpool; after an error, or five seconds of
+silence, it connects anew, to the next Pgpool where there are several.
 
 A drill passes when each hook exits as it should (0, unless a Pgpool is gone: then 4 or 10), `SHOW POOL_NODES` on every Pgpool agrees
 with `pg_is_in_recovery()` of every node at once, nodes that EFM holds for failed are down, and a write through each Pgpool is found
