@@ -8,19 +8,13 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::PathBuf;
 use std::process;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::Running;
-use crate::{Cluster, PCP_PASSWORD, PCP_USER, Pcpctl, Pgpool, Postgres};
+use crate::{Agent, Call, Calling, Cluster};
 
 /// A cluster's failover manager: what its agents agree on.
 #[derive(Debug)]
@@ -32,16 +26,6 @@ pub struct Efm<'a> {
     types: Vec<NodeType>,
     failed: BTreeSet<usize>,
     calls: Vec<Call>,
-}
-
-/// What runs the hooks: any agent can, on whichever host it is.
-#[derive(Clone, Debug)]
-pub struct Agent {
-    program: PathBuf,
-    passfile: Arc<Passfile>,
-    pgpools: String,
-    /// Addresses, which differ from run to run, and what to write for them.
-    names: Arc<[(String, String)]>,
 }
 
 /// What EFM puts in for `%t`.
@@ -61,31 +45,6 @@ pub enum Hook {
     /// `script.load.balancer.detach`.
     Detach,
 }
-
-/// A hook that was called and has ended.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// What was called, with the node's name instead of its address: `detach node0 p`.
-    pub line: String,
-    /// The exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    /// The first line on stdout, with names instead of addresses.
-    pub verdict: String,
-    /// All that it wrote.
-    pub output: String,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-/// A hook that was called and runs.
-#[derive(Debug)]
-pub struct Calling {
-    line: String,
-    running: Running,
-}
-
-// Longer than any deadline of the hooks.
-const HOOK_LIMIT: Duration = Duration::from_secs(90);
 
 impl<'a> Efm<'a> {
     /// Take charge of a cluster in which all nodes are as they should be; `program` is the `pcpctl` to call.
@@ -217,7 +176,7 @@ impl<'a> Efm<'a> {
 
     /// Write hooks that reach the Pgpools at these addresses.
     pub fn reach_pgpools_at(&mut self, addresses: &[String]) {
-        self.agent.pgpools = addresses.join(",");
+        self.agent.reach_pgpools_at(addresses);
     }
 
     /// Write hooks that end in other placeholders than `%h %t`.
@@ -313,63 +272,6 @@ impl<'a> Efm<'a> {
     }
 }
 
-impl Agent {
-    fn of(cluster: &Cluster, program: PathBuf) -> Result<Self> {
-        let pgpools = || cluster.pgpools().map(Pgpool::host);
-        let hosts = cluster.nodes().iter().map(Postgres::host).chain(pgpools());
-        Ok(Self {
-            program,
-            passfile: Arc::new(Passfile::write()?),
-            pgpools: pgpools().map(|host| host.address().to_string()).collect::<Vec<_>>().join(","),
-            names: hosts.map(|host| (host.address().to_string(), host.name().to_owned())).collect(),
-        })
-    }
-
-    /// Run a verb of `pcpctl` to its end, whatever exit code comes out; `arguments` are cut at blanks.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started or does not end.
-    pub fn run(&self, verb: &str, arguments: &str) -> Result<Call> {
-        self.finish(self.begin(verb, arguments)?)
-    }
-
-    fn begin(&self, verb: &str, arguments: &str) -> Result<Calling> {
-        let passfile = self.passfile.path.display();
-        let line = format!("{verb} -h {} -U {PCP_USER} --passfile {passfile} {arguments}", self.pgpools);
-        let running = Pcpctl::new(&self.program).args(line.split(' ')).spawn()?;
-        Ok(Calling { line: format!("{verb} {arguments}"), running })
-    }
-
-    fn finish(&self, calling: Calling) -> Result<Call> {
-        let output = calling.running.wait(HOOK_LIMIT)?;
-        Ok(Call {
-            line: self.named(&calling.line),
-            code: output.code,
-            verdict: self.named(output.stdout.lines().next().unwrap_or_default()),
-            output: self.named(&(output.stdout + &output.stderr)),
-            elapsed: output.elapsed,
-        })
-    }
-
-    /// Put the names of the cluster's hosts in the place of their addresses.
-    #[must_use]
-    pub fn named(&self, text: &str) -> String {
-        self.names.iter().fold(text.to_owned(), |text, (address, name)| text.replace(address, name))
-    }
-}
-
-impl Calling {
-    /// Kill it with SIGKILL.
-    ///
-    /// # Errors
-    ///
-    /// When it has ended.
-    pub fn kill(&self) -> Result<()> {
-        self.running.signal("KILL")
-    }
-}
-
 impl fmt::Display for NodeType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -385,31 +287,5 @@ impl fmt::Display for Hook {
             Self::Attach => "attach",
             Self::Detach => "detach",
         })
-    }
-}
-
-/// A password file for the hooks, removed on drop.
-#[derive(Debug)]
-struct Passfile {
-    path: PathBuf,
-}
-
-impl Passfile {
-    fn write() -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("pcp-tests-pcppass-{}-{count}", process::id()));
-        let write = || -> std::io::Result<()> {
-            let mut file: File = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
-            writeln!(file, "*:*:{PCP_USER}:{PCP_PASSWORD}")
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Passfile {
-    fn drop(&mut self) {
-        fs::remove_file(&self.path).ok();
     }
 }

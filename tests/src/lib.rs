@@ -14,6 +14,7 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+mod agent;
 mod base;
 mod c_tools;
 pub mod captures;
@@ -37,9 +38,10 @@ mod version;
 mod wait;
 mod writer;
 
+pub use crate::agent::{Agent, Call, Calling};
 pub use crate::c_tools::CTools;
 pub use crate::cluster::Cluster;
-pub use crate::efm::{Agent, Call, Calling, Efm, Hook, NodeType};
+pub use crate::efm::{Efm, Hook, NodeType};
 pub use crate::host::Host;
 pub use crate::pcpctl::Pcpctl;
 pub use crate::pgpool::{PCP_PASSWORD, PCP_USER, Pgpool};
