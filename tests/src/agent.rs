@@ -55,12 +55,24 @@ impl Agent {
     pub(crate) fn of(cluster: &Cluster, program: PathBuf) -> Result<Self> {
         let pgpools = || cluster.pgpools().map(Pgpool::host);
         let hosts = cluster.nodes().iter().map(Postgres::host).chain(pgpools());
+        let addresses = hosts.map(|host| (host.address().to_string(), host.name().to_owned()));
+        let published = cluster
+            .pgpools()
+            .map(|pgpool| (format!("127.0.0.1:{}", pgpool.pcp_port()), format!("{}:9898", pgpool.host().name())));
         Ok(Self {
             program,
             passfile: Arc::new(Passfile::write()?),
             pgpools: pgpools().map(|host| host.address().to_string()).collect::<Vec<_>>().join(","),
-            names: hosts.map(|host| (host.address().to_string(), host.name().to_owned())).collect(),
+            names: published.chain(addresses).collect(),
         })
+    }
+
+    /// Return one on another host. Hooks of one host queue for each Pgpool's address: this one knows the Pgpools by
+    /// their published ports.
+    pub(crate) fn elsewhere(&self, cluster: &Cluster) -> Self {
+        let ports: Vec<String> =
+            cluster.pgpools().map(|pgpool| format!("127.0.0.1:{}", pgpool.pcp_port())).collect();
+        Self { pgpools: ports.join(","), ..self.clone() }
     }
 
     /// Reach the Pgpools at these addresses from now on.

@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use std::process;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
-use crate::{Agent, Call, Calling, Cluster};
+use crate::{Agent, Call, Calling, Cluster, Postgres};
 
 /// A cluster's failover manager: what its agents agree on.
 #[derive(Debug)]
@@ -218,9 +219,22 @@ impl<'a> Efm<'a> {
     ///
     /// When it cannot be started.
     pub fn begin(&self, hook: Hook, node: usize) -> Result<Calling> {
+        self.begin_by(&self.agent, hook, node)
+    }
+
+    /// Call a hook on another host, where the first host's hooks do not hold it up, and let it run.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn begin_elsewhere(&self, hook: Hook, node: usize) -> Result<Calling> {
+        self.begin_by(&self.agent.elsewhere(self.cluster), hook, node)
+    }
+
+    fn begin_by(&self, agent: &Agent, hook: Hook, node: usize) -> Result<Calling> {
         let node_type = self.type_of(node)?.to_string();
         let arguments = self.placeholders.replace("%h", &self.cluster.address(node)).replace("%t", &node_type);
-        self.agent.begin(&hook.to_string(), &arguments)
+        agent.begin(&hook.to_string(), &arguments)
     }
 
     /// Wait for a hook that was let run; it has to exit with `code` (`None`: to be ended by a signal).
@@ -235,6 +249,16 @@ impl<'a> Efm<'a> {
         Ok(())
     }
 
+    fn desired(&self, id: usize, node: &Postgres) -> Value {
+        let address = node.host().address().to_string();
+        if self.has_failed(id) {
+            json!({"address": address, "state": "detached"})
+        } else {
+            let role = if id == self.primary { "primary" } else { "standby" };
+            json!({"address": address, "role": role, "state": "attached"})
+        }
+    }
+
     /// Keep these calls with those of the hooks.
     pub fn add(&mut self, calls: Vec<Call>) {
         self.calls.extend(calls);
@@ -247,17 +271,9 @@ impl<'a> Efm<'a> {
     /// When `pcpctl reconcile` does not exit with 0, with the verdict.
     pub fn reconcile(&mut self) -> Result<()> {
         let desired = env::temp_dir().join(format!("pcp-tests-desired-{}", process::id()));
-        let nodes: Vec<_> = (0..self.types.len())
-            .map(|node| {
-                let state = match () {
-                    () if self.has_failed(node) => "down",
-                    () if node == self.primary => "primary",
-                    () => "standby",
-                };
-                serde_json::json!({"host": self.cluster.address(node), "state": state})
-            })
-            .collect();
-        let text = serde_json::json!({"nodes": nodes}).to_string();
+        let nodes: Vec<_> =
+            self.cluster.nodes().iter().enumerate().map(|(id, node)| self.desired(id, node)).collect();
+        let text = json!({"schema_version": 1, "nodes": nodes}).to_string();
         fs::write(&desired, text).with_context(|| format!("cannot write {}", desired.display()))?;
         let call = self.agent.run("reconcile", &format!("--desired {}", desired.display()))?;
         fs::remove_file(&desired).ok();

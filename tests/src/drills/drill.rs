@@ -106,12 +106,12 @@ impl<'a> Drill<'a> {
         Ok(node)
     }
 
-    /// Calls hooks that all run at the same time and have to exit with 0.
-    pub(super) fn at_once(&mut self, hooks: &[(Hook, usize)]) -> Result<()> {
-        let calling: Vec<_> =
-            hooks.iter().map(|(hook, node)| self.efm.begin(*hook, *node)).collect::<Result<_>>()?;
-        let ended: Vec<_> = calling.into_iter().map(|calling| self.efm.finish(calling, Some(0))).collect();
-        ended.into_iter().collect()
+    /// Calls two hooks at the same time, on two hosts; both have to exit with 0.
+    pub(super) fn at_once(&mut self, one: (Hook, usize), other: (Hook, usize)) -> Result<()> {
+        let one = self.efm.begin(one.0, one.1)?;
+        let other = self.efm.begin_elsewhere(other.0, other.1)?;
+        let ended = self.efm.finish(one, Some(0));
+        self.efm.finish(other, Some(0)).and(ended)
     }
 
     /// Checks that every Pgpool agrees with PostgreSQL, now, and that writes through it reach the primary.

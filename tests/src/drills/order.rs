@@ -38,7 +38,7 @@ fn attach_before_detach(drill: &mut Drill<'_>) -> Result<()> {
 /// The failed node's own agent and another one.
 fn two_detach(drill: &mut Drill<'_>) -> Result<()> {
     let old = drill.kill_primary()?;
-    drill.at_once(&[(Hook::Detach, old), (Hook::Detach, old)])?;
+    drill.at_once((Hook::Detach, old), (Hook::Detach, old))?;
     drill.promote_and_attach()
 }
 
@@ -47,7 +47,7 @@ fn all_at_once(drill: &mut Drill<'_>) -> Result<()> {
     let old = drill.kill_primary()?;
     let new = drill.efm.most_advanced()?;
     drill.efm.promote(new)?;
-    drill.at_once(&[(Hook::Detach, old), (Hook::Attach, new)])?;
+    drill.at_once((Hook::Detach, old), (Hook::Attach, new))?;
     drill.efm.repoint_standbys()
 }
 
