@@ -1,6 +1,7 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
 mod config;
+mod follow;
 mod hold;
 mod hook;
 mod log;

@@ -4,15 +4,16 @@ use std::fs::File;
 use std::iter;
 use std::net::Ipv4Addr;
 use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::network::Network;
 use crate::pgpool::Pgpool;
 use crate::pool_node::PoolNode;
 use crate::postgres::Postgres;
-use crate::settings::{Members, Settings, node_name};
-use crate::{Host, Version, docker, image, lock, owner};
+use crate::settings::{Members, Pgpools, Settings, node_name};
+use crate::{Host, Version, docker, image, lock, owner, wait_until};
 
 const NODES: usize = 3;
 const ROLES: [&str; NODES] = ["0 attached primary", "1 attached standby", "2 attached standby"];
@@ -58,7 +59,7 @@ impl Cluster {
             let (network, primary) = (&network, &primary);
             let nodes: Vec<_> =
                 (0..NODES).map(|id| scope.spawn(move || start_node(id, image, network, primary))).collect();
-            let pgpools: Vec<_> = (0..settings.pgpools())
+            let pgpools: Vec<_> = (0..settings.pgpools().count())
                 .map(|id| scope.spawn(move || prepare_pgpool(id, version, settings, image, network)))
                 .collect();
             // All are waited for before any error is returned, so that every host has its owner.
@@ -70,19 +71,62 @@ impl Cluster {
 
         let standbys: Vec<String> = (1..NODES).map(node_name).collect();
         cluster.node(0)?.await_standbys(&standbys)?;
-        for pgpool in cluster.pgpools() {
-            pgpool.launch()?;
-        }
-        for pgpool in cluster.pgpools() {
-            pgpool.await_pcp()?;
-        }
-        if !cluster.others.is_empty() {
-            cluster.pgpools().try_for_each(|pgpool| pgpool.await_watchdog(cluster.others.len()))?;
-        }
+        cluster.launch(settings)?;
         for pgpool in cluster.pgpools() {
             pgpool.await_summary(&ROLES)?;
         }
         Ok(cluster)
+    }
+
+    fn launch(&self, settings: &Settings) -> Result<()> {
+        self.pgpools().try_for_each(Pgpool::launch)?;
+        self.pgpools().try_for_each(Pgpool::await_pcp)?;
+        if settings.pgpools() == Pgpools::ThreeWithWatchdog {
+            self.await_watchdog()?;
+        }
+        Ok(())
+    }
+
+    /// Restart the Pgpools with other settings, and return once PCP answers. They remember which nodes were down.
+    ///
+    /// # Errors
+    ///
+    /// When `settings` ask for other Pgpools than those that there are, or PCP does not answer within a minute.
+    pub fn restart_pgpools(&self, settings: &Settings) -> Result<()> {
+        let count = self.pgpools().count();
+        ensure!(settings.pgpools().count() == count, "there are {count} Pgpools, no more and no fewer");
+        let all: Vec<Ipv4Addr> = self.pgpools().map(|pgpool| pgpool.host().address()).collect();
+        let nodes: Vec<Ipv4Addr> = self.nodes.iter().map(|node| node.host().address()).collect();
+        for (this, pgpool) in self.pgpools().enumerate() {
+            pgpool.stop()?;
+            pgpool.configure(settings.file(self.version, &nodes, &Members { all: &all, this }))?;
+        }
+        self.launch(settings)
+    }
+
+    /// Wait until every member of the watchdog sees a quorum and all the others alive.
+    ///
+    /// # Errors
+    ///
+    /// When that is not so within a minute.
+    pub fn await_watchdog(&self) -> Result<()> {
+        self.pgpools().try_for_each(|pgpool| pgpool.await_watchdog(self.others.len()))
+    }
+
+    /// Return the watchdog's leader, by the word of all members.
+    ///
+    /// # Errors
+    ///
+    /// When they do not name the same within a minute, as after a leader is lost.
+    pub fn leader(&self) -> Result<&Pgpool> {
+        wait_until("the members to name one leader", Duration::from_secs(60), || {
+            let mut named = self.pgpools().map(Pgpool::leader).collect::<Result<Vec<_>>>()?;
+            named.dedup();
+            let [leader] = &named[..] else { bail!("leaders: {named:?}") };
+            self.pgpools()
+                .find(|pgpool| *leader == pgpool.host().address().to_string())
+                .with_context(|| format!("{leader} is none of the Pgpools"))
+        })
     }
 
     /// Return the version that it was started with.
@@ -97,9 +141,15 @@ impl Cluster {
         &self.pgpool
     }
 
-    /// Return all Pgpools: three with [`Settings::watchdog`], else one.
+    /// Return all Pgpools: three with [`Settings::watchdog`], two with [`Settings::independent`], else one.
     pub fn pgpools(&self) -> impl Iterator<Item = &Pgpool> {
         iter::once(&self.pgpool).chain(&self.others)
+    }
+
+    /// Return all PostgreSQL nodes, by their ids.
+    #[must_use]
+    pub fn nodes(&self) -> &[Postgres] {
+        &self.nodes
     }
 
     /// Return a PostgreSQL node, for everything that has no shorthand here.
@@ -182,6 +232,16 @@ impl Cluster {
     /// As there.
     pub fn start_postgres(&self, node: usize) -> Result<()> {
         self.node(node)?.start()
+    }
+
+    /// Start a stopped node as a standby of `primary`, on the data that it has; see
+    /// [`Postgres::start_as_standby`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn start_as_standby(&self, node: usize, primary: usize) -> Result<()> {
+        self.node(node)?.start_as_standby(self.node(primary)?)
     }
 
     /// Rebuild a node as a standby of `primary`; see [`Postgres::rebuild_as_standby`].
@@ -283,7 +343,7 @@ fn prepare_pgpool(
     image: &str,
     network: &Network,
 ) -> Result<Pgpool> {
-    let all: Vec<Ipv4Addr> = (0..settings.pgpools()).map(|id| pgpool_address(network, id)).collect();
+    let all: Vec<Ipv4Addr> = (0..settings.pgpools().count()).map(|id| pgpool_address(network, id)).collect();
     let nodes: Vec<Ipv4Addr> = (0..NODES).map(|id| node_address(network, id)).collect();
     let pgpool = Pgpool::host_it(id, image, network, pgpool_address(network, id))?;
     pgpool.configure(settings.file(version, &nodes, &Members { all: &all, this: id }))?;

@@ -14,11 +14,14 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+mod agent;
 mod base;
 mod c_tools;
 pub mod captures;
 mod cluster;
 mod docker;
+pub mod drills;
+mod efm;
 mod host;
 mod image;
 mod lock;
@@ -34,9 +37,12 @@ mod session;
 mod settings;
 mod version;
 mod wait;
+mod writer;
 
+pub use crate::agent::{Agent, Call, Calling};
 pub use crate::c_tools::{CTools, parameters, shown};
 pub use crate::cluster::Cluster;
+pub use crate::efm::{Efm, Hook, NodeType};
 pub use crate::host::Host;
 pub use crate::pcpctl::Pcpctl;
 pub use crate::pgpool::{PCP_PASSWORD, PCP_USER, Pgpool};
@@ -48,3 +54,4 @@ pub use crate::session::Session;
 pub use crate::settings::Settings;
 pub use crate::version::Version;
 pub use crate::wait::wait_until;
+pub use crate::writer::{Writer, Writes};

@@ -1,6 +1,7 @@
 //! The command line under test, run as a failover manager's hook would be.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,11 +22,11 @@ pub struct Pcpctl {
 }
 
 impl Pcpctl {
-    /// Take the program from that path.
+    /// Take the program from that path; its own name is `pcpctl`, whatever the file's is.
     #[must_use]
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
-        command.env_clear().current_dir("/");
+        command.arg0("pcpctl").env_clear().current_dir("/");
         Self { command, input: None, limit: Duration::from_secs(90) }
     }
 

@@ -107,8 +107,7 @@ impl Pgpool {
     /// Wait until its watchdog has a quorum with that many others alive, by the word of Pgpool's own tool.
     pub(crate) fn await_watchdog(&self, others: usize) -> Result<()> {
         wait_until("the watchdog to have a quorum", START_LIMIT, || {
-            let output = self.host.exec(["host", "watchdog-info"])?;
-            let text = output.stdout + &output.stderr;
+            let text = self.watchdog_info()?;
             let seen = |name: &str, value: &str| {
                 text.lines()
                     .any(|line| line.split_once(':').is_some_and(|(n, v)| n.trim() == name && v.trim() == value))
@@ -117,6 +116,21 @@ impl Pgpool {
             ensure!(seen("Alive Remote Nodes", &others.to_string()), "{text}");
             Ok(())
         })
+    }
+
+    /// Returns the host name of the watchdog's leader, as this member knows it.
+    pub(crate) fn leader(&self) -> Result<String> {
+        let text = self.watchdog_info()?;
+        let named = text.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| {
+            // The word changed in 4.2.
+            matches!(name.trim(), "Leader Host Name" | "Master Host Name")
+        });
+        Ok(named.with_context(|| format!("no leader in {text:?}"))?.1.trim().to_owned())
+    }
+
+    fn watchdog_info(&self) -> Result<String> {
+        let output = self.host.exec(["host", "watchdog-info"])?;
+        Ok(output.stdout + &output.stderr)
     }
 
     /// Wait until `SHOW POOL_NODES` gives these [summaries](PoolNode::summary), in order of the ids.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::host::Host;
 use crate::wait_until;
@@ -84,6 +84,18 @@ impl Postgres {
         primary.await_standbys(&[self.host.name().to_owned()])
     }
 
+    /// Start a node that was shut down as a standby of another, on the data that it has, and return once it
+    /// streams. What it holds must be a beginning of what `primary` holds, as after a switchover.
+    ///
+    /// # Errors
+    ///
+    /// When it runs or does not stream within a minute.
+    pub fn start_as_standby(&self, primary: &Self) -> Result<()> {
+        self.host.act(["follow", &primary.host.address().to_string(), self.host.name()])?;
+        self.start()?;
+        primary.await_standbys(&[self.host.name().to_owned()])
+    }
+
     /// Throw its data away, copy the primary's, start as its standby, and return once it streams.
     ///
     /// # Errors
@@ -114,6 +126,16 @@ impl Postgres {
     /// When PostgreSQL does not serve.
     pub fn is_in_recovery(&self) -> Result<bool> {
         Ok(self.sql("SELECT pg_is_in_recovery()")? == "t")
+    }
+
+    /// Return how far a standby has received its primary's changes, for comparison with another's.
+    ///
+    /// # Errors
+    ///
+    /// When PostgreSQL does not serve, or is no standby.
+    pub fn received(&self) -> Result<u64> {
+        let bytes = self.sql("SELECT pg_last_wal_receive_lsn() - '0/0'")?;
+        bytes.parse().with_context(|| format!("{} received {bytes:?}", self.host.name()))
     }
 
     /// Return once the standbys of these names stream from this node.

@@ -17,7 +17,29 @@ pub(crate) const POSTGRES_PORT: u16 = 5433;
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     changed: BTreeMap<String, String>,
-    watchdog: bool,
+    pgpools: Pgpools,
+}
+
+/// The Pgpools before the nodes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Pgpools {
+    /// A single one.
+    #[default]
+    One,
+    /// Two that know nothing of each other.
+    TwoIndependent,
+    /// Three with a watchdog between them.
+    ThreeWithWatchdog,
+}
+
+impl Pgpools {
+    pub(crate) const fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::TwoIndependent => 2,
+            Self::ThreeWithWatchdog => 3,
+        }
+    }
 }
 
 /// The Pgpools of a cluster, and which of them a file is for.
@@ -30,13 +52,20 @@ impl Settings {
     /// Ask for three Pgpools with a watchdog between them, instead of a single one. There is no virtual address.
     #[must_use]
     pub fn watchdog(mut self) -> Self {
-        self.watchdog = true;
+        self.pgpools = Pgpools::ThreeWithWatchdog;
         self
     }
 
-    /// Return how many Pgpools the cluster has.
-    pub(crate) fn pgpools(&self) -> usize {
-        if self.watchdog { 3 } else { 1 }
+    /// Ask for two Pgpools that know nothing of each other, instead of a single one.
+    #[must_use]
+    pub fn independent(mut self) -> Self {
+        self.pgpools = Pgpools::TwoIndependent;
+        self
+    }
+
+    /// Return the Pgpools that the cluster has.
+    pub(crate) fn pgpools(&self) -> Pgpools {
+        self.pgpools
     }
 
     /// Set a parameter, named as the newest Pgpool names it; the value is written as given, within quotes.
@@ -65,7 +94,7 @@ impl Settings {
                 settings.insert(format!("backend_{name}{id}"), value);
             }
         }
-        if self.watchdog {
+        if self.pgpools == Pgpools::ThreeWithWatchdog {
             settings.extend(watchdog(version, members));
         }
         settings.extend(self.changed.clone());
@@ -211,7 +240,9 @@ mod tests {
         assert!(!old.contains("other_pgpool_hostname2"), "{old}");
         let new = file(Version::V4_3, &Settings::default().watchdog());
         assert!(new.contains("hostname2 = '10.0.1.3'\n") && new.contains("wd_port2 = '9000'\n"), "{new}");
-        assert!(!file(Version::V4_3, &Settings::default()).contains("watchdog"));
+        for without in [Settings::default(), Settings::default().independent()] {
+            assert!(!file(Version::V4_3, &without).contains("watchdog"));
+        }
     }
 
     #[test]

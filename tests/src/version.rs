@@ -41,6 +41,17 @@ impl Version {
         }
     }
 
+    /// Return the major version of the suite's PostgreSQL.
+    #[must_use]
+    pub const fn postgres(self) -> u8 {
+        match self {
+            Self::V4_1 => 13,
+            Self::V4_3 => 15,
+            Self::V4_6 => 17,
+            Self::V4_7 => 18,
+        }
+    }
+
     /// Return the series, which the image build insists on.
     #[must_use]
     pub const fn series(self) -> &'static str {

@@ -104,7 +104,10 @@ pub(super) async fn reach<E: Evidence>(
         settings.targets.iter().map(|target| with_notices(&target.connector, &args.output)).collect();
     let credentials = settings.targets.iter().map(|target| &target.credentials);
     let mut reached = pin!(async {
-        let _lock = Lock::acquire(settings.endpoints(), settings.limit).await;
+        let _lock = tokio::select! {
+            lock = Lock::acquire(settings.endpoints(), settings.limit) => Some(lock),
+            () = order.stop.requested() => None,
+        };
         converge_all(pgpools.iter().zip(credentials), order).await
     });
     tokio::select! {

@@ -1,0 +1,69 @@
+//! Pgpool's own `follow_primary_command`: after a change of primary it detaches all the others and runs this for each.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::{Drill, PLAIN, Scenario};
+use crate::{Agent, Call, Host};
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "primary database down, follow command set",
+        settings: FOLLOW,
+        needs: Some("follow"),
+        run: |drill| with_relay(drill, |drill| drill.fail_over()),
+        ..PLAIN
+    },
+    Scenario {
+        name: "late promotion, follow command set",
+        settings: FOLLOW,
+        needs: Some("follow"),
+        run: |drill| with_relay(drill, super::failover::late_promotion),
+        ..PLAIN
+    },
+];
+
+/// Hands its arguments over to this machine, where `pcpctl` is, and waits until that has run.
+const FOLLOW: &[(&str, &str)] = &[(
+    "follow_primary_command",
+    "/bin/sh -c 'echo %d %P %m >>/var/lib/pcp-tests/follow; \
+     for i in $(seq 400); do grep -qx %d /var/lib/pcp-tests/followed && exit; sleep 0.1; done'",
+)];
+
+/// Runs what Pgpool asks for while `events` happen, and until Pgpool agrees with PostgreSQL.
+fn with_relay(drill: &mut Drill<'_>, events: fn(&mut Drill<'_>) -> Result<()>) -> Result<()> {
+    let host = drill.cluster.pgpool().host();
+    host.exec(["sh", "-c", "cd /var/lib/pcp-tests && : >follow && : >followed && chown postgres: follow"])?;
+    let agent = drill.efm.agent();
+    let stop = AtomicBool::new(false);
+    let (happened, followed) = thread::scope(|scope| {
+        let relay = scope.spawn(|| relay(host, &agent, &stop));
+        let happened = events(drill).and_then(|()| drill.await_agreement());
+        stop.store(true, Ordering::Relaxed);
+        (happened, relay.join().map_err(|_| anyhow!("the relay panicked")).flatten())
+    });
+    let calls = followed?;
+    let failed = calls.iter().find(|call| call.code != Some(0)).cloned();
+    drill.efm.add(calls);
+    happened?;
+    ensure!(failed.is_none(), "{failed:?}");
+    Ok(())
+}
+
+/// Runs `pcpctl follow` for each line that the command wrote.
+fn relay(host: &Host, agent: &Agent, stop: &AtomicBool) -> Result<Vec<Call>> {
+    let mut calls = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let asked = host.exec(["cat", "/var/lib/pcp-tests/follow"])?.stdout;
+        for line in asked.lines().skip(calls.len()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let call = agent.run("follow", &words.join(" "))?;
+            let node = words.first().context("a follow command without a node")?;
+            host.exec(["sh", "-c", &format!("echo {node} >>/var/lib/pcp-tests/followed")])?;
+            calls.push(call);
+        }
+    }
+    Ok(calls)
+}

@@ -1,0 +1,37 @@
+//! Nobody calls a hook, and what Pgpool shows has to become right nevertheless.
+
+use anyhow::Result;
+
+use super::{Begins, Drill, PLAIN, Scenario};
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "standby rebooted, no attach call",
+        begins: Begins::StandbyFailed,
+        needs: Some("reconcile"),
+        run: |drill| {
+            let node = drill.the_failed()?;
+            drill.cluster.start_postgres(node)?;
+            drill.efm.resume(node);
+            drill.efm.reconcile()
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "Pgpool restarted with a stale pgpool_status, reconciled",
+        needs: Some("reconcile"),
+        run: stale_status,
+        ..PLAIN
+    },
+];
+
+fn stale_status(drill: &mut Drill<'_>) -> Result<()> {
+    drill.cluster.stop_pgpool()?;
+    let old = drill.kill_primary()?;
+    let new = drill.efm.most_advanced()?;
+    drill.efm.promote(new)?;
+    drill.efm.repoint_standbys()?;
+    drill.cluster.start_postgres(old)?;
+    drill.cluster.start_pgpool()?;
+    drill.efm.reconcile()
+}
