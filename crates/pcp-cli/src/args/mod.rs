@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
-pub(crate) use values::{Ask, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
+pub(crate) use values::{Ask, Effect, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -7,7 +7,7 @@ use pcp_client::{LastNode, Options, Order, Report, Stop, converge_all};
 
 use super::start::start;
 use super::{block_on, ended_by_signal};
-use crate::args::{Force, HookArgs};
+use crate::args::{Effect, Force, HookArgs};
 use crate::exit::Exit;
 use crate::lock::Lock;
 use crate::output;
@@ -30,6 +30,9 @@ pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     let start = start(args, hook.default_limit, env);
     let matter = &hook.matter;
     let verdict = match &start.settings {
+        Ok(_) if args.effect() == Effect::DryRun => {
+            Verdict::without_reports(matter, Exit::Refused, "--dry-run is not there yet")
+        }
         Ok(settings) => {
             let mut result = (Vec::new(), None);
             block_on(async {
@@ -60,13 +63,20 @@ async fn reach(matter: &Matter<'_>, args: &HookArgs, settings: &Settings) -> (Ve
         stop: stop.clone(),
         ..Order::new(&node, matter.want, options(settings))
     };
-    let mut reached = pin!(async {
-        let _lock = Lock::acquire(settings.endpoints(), settings.limit).await;
-        converge_all(settings.pgpools(), &order).await
-    });
+    let mut signal = pin!(ended_by_signal());
+    let mut ended = None;
+    let _lock = tokio::select! {
+        lock = Lock::acquire(settings.endpoints(), settings.limit) => Some(lock),
+        signal = &mut signal => {
+            stop.request();
+            ended = Some(signal);
+            None
+        }
+    };
+    let mut reached = pin!(converge_all(settings.pgpools(), &order));
     tokio::select! {
-        reports = &mut reached => (reports, None),
-        signal = ended_by_signal() => {
+        reports = &mut reached => (reports, ended),
+        signal = &mut signal, if ended.is_none() => {
             stop.request();
             (reached.await, Some(signal))
         }
