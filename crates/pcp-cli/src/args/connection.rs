@@ -116,6 +116,7 @@ impl HookArgs {
         if self.force { Force::Yes } else { Force::No }
     }
 
+    /// Returns whether anything is to be changed.
     pub(crate) fn effect(&self) -> Effect {
         if self.dry_run { Effect::DryRun } else { Effect::Change }
     }
