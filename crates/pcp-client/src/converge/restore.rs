@@ -7,7 +7,8 @@ use pcp_proto::{NodeId, RequestKind};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::drive::{Pauses, Run};
+use super::drive::Run;
+use super::pauses::Pauses;
 use super::{Change, Goal, Reason, Remark};
 use crate::observe::View;
 use crate::{Client, Connect, Error, Evidence};
