@@ -37,9 +37,9 @@ fn an_address_is_no_part_of_another_and_the_first_of_several_nodes_is_not_taken(
     let pgpool = Pgpool::start_world(world)?;
     let ambiguous = pgpool.run(&["detach", "10.0.0.1"])?;
     assert!(ambiguous.code == Some(6) && ambiguous.stdout.contains("is ambiguous"), "{ambiguous:?}");
-    let by_port = pgpool.run(&["detach", "10.0.0.1", "--backend-port", "5445"])?;
+    let by_port = pgpool.run(&["detach", "10.0.0.1", "--backend-port", "5444"])?;
     assert_eq!(by_port.code, Some(0), "{by_port:?}");
-    assert_eq!(pgpool.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=down/standby");
+    assert_eq!(pgpool.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=down/standby 2=up/standby");
     Ok(())
 }
 
