@@ -8,5 +8,6 @@ mod log;
 mod notices;
 mod password;
 mod queue;
+mod scripts;
 mod support;
 mod usage;
