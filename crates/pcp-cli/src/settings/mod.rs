@@ -56,10 +56,22 @@ pub(crate) struct Settings {
     /// Where this host keeps what outlasts a run.
     pub(crate) state_dir: PathBuf,
     /// How to ask a node itself whether it is a standby, if that is configured.
-    pub(crate) postgres: Option<Login>,
+    pub(crate) postgres: Witness,
     pub(crate) efm: Efm,
     backend_port: Option<u16>,
     nodes: AddressMap,
+}
+
+/// Who can tell whether a node is in recovery. None of it is needed for most of what a hook does, so what is wrong with
+/// it is no reason to do nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum Witness {
+    /// Nobody: nothing is configured.
+    Nobody,
+    /// PostgreSQL itself.
+    Postgres(Login),
+    /// PostgreSQL itself, if the settings were right.
+    Unusable(String),
 }
 
 /// The failover manager on this host.
@@ -137,7 +149,7 @@ impl Settings {
             limit,
             settle: layer.settle.unwrap_or(SETTLE),
             state_dir,
-            postgres: layer.postgres.login()?,
+            postgres: layer.postgres.login(),
             efm: Efm { cluster: layer.efm.cluster, command: layer.efm.command.unwrap_or_else(efm_commands) },
             backend_port: layer.backend_port,
             nodes: layer.nodes,
