@@ -40,7 +40,6 @@ pub(crate) struct Target {
 }
 
 /// What a command works with.
-#[allow(dead_code, reason = "reconcile, hold and the proof of a standby are about to ask for the rest")]
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Every Pgpool, in the order given.
@@ -58,12 +57,11 @@ pub(crate) struct Settings {
     /// How to ask a node itself whether it is a standby, if that is configured.
     pub(crate) postgres: Option<Login>,
     pub(crate) efm: Efm,
-    backend_port: Option<u16>,
+    pub(crate) backend_port: Option<u16>,
     nodes: AddressMap,
 }
 
 /// The failover manager on this host.
-#[allow(dead_code, reason = "reconcile is about to ask for it")]
 #[derive(Clone, Debug)]
 pub(crate) struct Efm {
     pub(crate) cluster: Option<String>,
