@@ -8,5 +8,6 @@ mod log;
 mod notices;
 mod password;
 mod queue;
+mod reconcile;
 mod support;
 mod usage;
