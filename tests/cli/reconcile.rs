@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pcp_client::sandbox::{Age, FailoverFlag, World};
+use pcp_client::sandbox::{Age, FailoverFlag, Fault, World};
 use pcp_tests::{Output, Pcpctl, wait_until};
 use serde_json::{Value, json};
 
@@ -467,20 +467,70 @@ fn names_that_lead_nowhere_or_to_one_node_are_refused_where_they_matter() -> Res
 
 #[test]
 fn a_pgpool_that_is_starting_is_waited_for() -> Result<()> {
-    let host = Host::new("starting")?;
-    let log = host.dir.path().join("log").display().to_string();
-    let config = host.dir.file("debug.toml", "[log]\nlevel = \"debug\"\n", 0o644)?;
-    let file = host.dir.file("desired.json", &desired("10.0.0.3 detached"), 0o644)?;
-    let directory = host.dir.path().display().to_string();
-    let args = ["reconcile", "--config", &config, "--desired", &file, "-h", &directory, "--log-file", &log];
-    let run = logged_in(&args).spawn()?;
-    wait_until("the first attempt", PATIENCE, || {
-        ensure!(fs::read_to_string(&log)?.contains("cannot look"), "not yet");
+    let other = Pgpool::start()?;
+    for (name, others) in [("alone", None), ("among-others", Some(&other))] {
+        let host = Host::new(&format!("starting-{name}"))?;
+        let log = host.dir.path().join("log").display().to_string();
+        let config = host.dir.file("debug.toml", "[log]\nlevel = \"debug\"\n", 0o644)?;
+        let file = host.dir.file("desired.json", &desired("10.0.0.3 detached"), 0o644)?;
+        let directory = host.dir.path().display().to_string();
+        let hosts = others.map_or_else(|| directory.clone(), |other| format!("{directory},{}", other.endpoint()));
+        let args = ["reconcile", "--config", &config, "--desired", &file, "-h", &hosts, "--log-file", &log];
+        let run = logged_in(&args).spawn()?;
+        wait_until("the first attempt", PATIENCE, || {
+            ensure!(fs::read_to_string(&log)?.contains("cannot look"), "not yet");
+            Ok(())
+        })?;
+        let pgpool = Pgpool::start_unix(host.dir.path())?;
+        let output = run.wait(PATIENCE)?;
+        assert_eq!((output.code, changes(&pgpool)), (Some(0), vec!["D".to_owned()]), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_efm_says_after_a_hook_has_let_go_counts() -> Result<()> {
+    for (later, code, changed) in [(FAILED_OVER, 0, true), (AS_IT_IS, 7, false)] {
+        let pgpool = Pgpool::start()?;
+        let host = Host::new(&format!("lock-{code}"))?;
+        fail_over(&pgpool);
+        host.tells(&status(FAILED_OVER), &status(FAILED_OVER))?;
+        let log = host.dir.path().join("log").display().to_string();
+        let endpoint = pgpool.endpoint();
+        pgpool.sandbox.fault(Fault::NeverSalt);
+        let hook = logged_in(&["detach", "9", "-h", &endpoint]).spawn()?;
+        wait_until("the hook to connect", PATIENCE, || {
+            ensure!(pgpool.sandbox.connections() == 1, "no connection yet");
+            Ok(())
+        })?;
+        let run = host.reconcile(&["--efm", "-h", &endpoint, "--log-file", &log]).spawn()?;
+        wait_until("the wait for the hook", PATIENCE, || {
+            ensure!(fs::read_to_string(&log)?.contains("waiting for another pcpctl"), "not yet");
+            Ok(())
+        })?;
+        host.dir.file("second", &status(later), 0o644)?;
+        hook.signal("KILL")?;
+        let output = run.wait(PATIENCE)?;
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert_eq!(!changes(&pgpool).is_empty(), changed, "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_that_changes_nothing_waits_for_no_hook() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let host = Host::new("no-lock")?;
+    pgpool.sandbox.fault(Fault::NeverSalt);
+    let hook = logged_in(&["detach", "9", "-h", &pgpool.endpoint()]).spawn()?;
+    wait_until("the hook to connect", PATIENCE, || {
+        ensure!(pgpool.sandbox.connections() == 1, "no connection yet");
         Ok(())
     })?;
-    let pgpool = Pgpool::start_unix(host.dir.path())?;
-    let output = run.wait(PATIENCE)?;
-    assert_eq!((output.code, changes(&pgpool)), (Some(0), vec!["D".to_owned()]), "{output:?}");
+    let output = host.to_be("10.0.0.3 standby", &["-v", "-h", &pgpool.endpoint()])?;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.stderr.contains("another pcpctl"), "{output:?}");
+    hook.signal("KILL")?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Bringing about what was not found, one node after the other.
 
+use std::time::Duration;
+
 use pcp_client::{
     Deadline, Evidence, Failure, FirstThatKnows, LastNode, Node, NodeName, Options, Order, PortOnly, Postgres,
     Want, converge_all,
@@ -9,6 +11,9 @@ use tracing::{Instrument, info_span};
 use super::look::{Pgpool, Standing};
 use super::{Run, Wanted};
 use crate::args::Force;
+
+/// What is kept of the time for the look that tells what came of it.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Returns which of the wanted nodes are not as they should be on one of these Pgpools, in the order in which to
@@ -80,7 +85,7 @@ impl Run<'_> {
     fn options(&self, due: &[usize]) -> Options {
         let weight = |wanted: &usize| self.wanted.get(*wanted).map_or(0, |wanted| weight(wanted.want));
         let (first, all) = (due.first().map_or(1, weight), due.iter().map(weight).sum::<u32>().max(1));
-        let share = self.settings.deadline.remaining() / all * first;
+        let share = self.settings.deadline.remaining().saturating_sub(LAST_LOOK) / all * first;
         Options { deadline: Deadline::after(share), settle: self.settings.settle }
     }
 

@@ -31,6 +31,8 @@ use verdict::Verdict;
 const RECONCILE_LIMIT: Duration = Duration::from_secs(30);
 /// How often what is not as it should be is gone through: a step for one node may undo what another had.
 const MAX_PASSES: usize = 3;
+/// With less time left another pass is not begun: EFM has to be asked once more for it.
+const SHORTEST_PASS: Duration = Duration::from_secs(5);
 
 /// A node and what it should be.
 struct Wanted {
@@ -169,7 +171,8 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         for pass in 0..MAX_PASSES {
-            if self.unmet(pgpools).is_empty() {
+            let is_too_late = pass > 0 && self.settings.deadline.remaining() < SHORTEST_PASS;
+            if is_too_late || self.unmet(pgpools).is_empty() {
                 break;
             }
             if !self.has_changed_anything() {
