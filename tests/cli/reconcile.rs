@@ -188,6 +188,27 @@ fn whatever_the_hooks_have_left_is_mended() -> Result<()> {
 }
 
 #[test]
+fn a_primary_that_pgpool_does_not_find_is_believed_to_be_one_on_efm_s_word() -> Result<()> {
+    let pgpool = Pgpool::start_world(
+        World::new(Age::V4_7)
+            .node("127.0.0.1", 1)
+            .node("127.0.0.2", 1)
+            .node("127.0.0.3", 1)
+            .configure(|settings| settings.search_primary_node_timeout = Duration::from_secs(1)),
+    )?;
+    let host = Host::new("evidence")?;
+    pgpool.sandbox.with(|world| world.kill_postgres(0));
+    assert_eq!(pgpool.run(&["detach", "0"])?.code, Some(0));
+    let told = status(FAILED_OVER).replace("10.0.0.", "127.0.0.");
+    host.tells(&told, &told)?;
+    let output = host.reconcile(&["--efm", "-h", &pgpool.endpoint()]).run()?;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert_eq!(changes(&pgpool), ["D", "D", "C", "J", "C"], "{output:?}");
+    assert_eq!(shown(&pgpool), "0=down/standby 1=up/primary 2=up/standby");
+    Ok(())
+}
+
+#[test]
 fn a_view_that_an_isolated_host_may_have_changes_nothing() -> Result<()> {
     let pgpool = Pgpool::start()?;
     let host = Host::new("isolated")?;

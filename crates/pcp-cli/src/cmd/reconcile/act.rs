@@ -97,9 +97,9 @@ impl Run<'_> {
     }
 }
 
-/// To make a primary known takes Pgpool several steps and a search.
+/// To make a primary known takes Pgpool several steps and a search, and no standby can be had without one.
 fn weight(want: Want) -> u32 {
-    if want == Want::Primary { 3 } else { 1 }
+    if want == Want::Primary { 8 } else { 1 }
 }
 
 fn address(node: &Node) -> NodeName {
