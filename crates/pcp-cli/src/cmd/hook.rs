@@ -42,7 +42,7 @@ impl<'a> Hook<'a> {
 
 pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     let started = Instant::now();
-    let start = start(args, hook.default_limit, hook.pgpools, env);
+    let start = start(args, hook.default_limit, hook.pgpools, Exit::NotVerified, env);
     let verdict = match (&start.settings, hook.left_alone) {
         (_, Some(reason)) => Verdict::left_alone(&hook.matter, reason),
         (Err(error), None) => Verdict::without_reports(&hook.matter, Exit::Config, &output::chain(error)),
