@@ -52,13 +52,29 @@ pub(crate) fn node_id(id: Id) -> pcp_proto::NodeId {
     id.try_into().unwrap()
 }
 
+/// What could be judged of a schedule in which nothing went wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Judged {
+    /// Not all that happened was told.
+    Untold,
+    /// All was told, and a hook said that not all is well.
+    OwnedUp,
+    /// All was told, no hook complained, and Pgpool shows the truth.
+    True,
+}
+
 /// Judges what one Pgpool shows at the end.
-pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) -> Result<(), String> {
+pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) -> Result<Judged, String> {
+    // Where a host that is up swallows packets, Pgpool looks for a primary for longer than any state is watched, and
+    // what waits behind that comes to pass after it was verified: only the steps are judged.
+    if schedule.events.iter().any(|(_, event)| matches!(event, Event::Silence(_))) {
+        return Ok(Judged::Untold);
+    }
     let truth = Truth::after(schedule);
     last_words_are_true(schedule, age, world, runs)?;
     let is_told = truth.primary().is_some() && (0..schedule.nodes).all(|id| truth.is_told(schedule, runs, id));
     if truth.interfered || !is_told {
-        return Ok(());
+        return Ok(Judged::Untold);
     }
     for id in 0..schedule.nodes {
         let is_up = world.nodes()[id].is_attached();
@@ -66,17 +82,15 @@ pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) 
             return Err(format!("lie: node {id} is {:?}, all was said: {}", truth.parts[id], shown(world, runs)));
         }
     }
-    // EFM may see what Pgpool cannot reach; no hook is to blame for that.
-    let was_silent = |&(_, event): &(_, Event)| matches!(event, Event::Silence(id) if Some(id) == truth.primary());
-    let can_be_found = !schedule.events.iter().any(was_silent);
-    if age != Age::V3_5 && world.primary() != truth.primary() && can_be_found {
+    if age != Age::V3_5 && world.primary() != truth.primary() {
         let concerned = truth.primary().into_iter().chain(world.primary());
         if !concerned.clone().any(|id| is_owned_up(runs, id, &truth)) {
             let primary = truth.primary();
             return Err(format!("lie: the primary is {primary:?}, all was said: {}", shown(world, runs)));
         }
     }
-    Ok(())
+    let complained = runs.iter().any(|run| matches!(run.end, End::Failed(_)));
+    Ok(if complained { Judged::OwnedUp } else { Judged::True })
 }
 
 /// Whoever was the last to speak of a Pgpool that nothing happened to any more has to be right.

@@ -10,7 +10,7 @@ use pcp_client::{
 use pcp_proto::message::NodeRole;
 use pcp_proto::{NodeId, ServerAge};
 
-use super::oracle::{self, End, Run, goal, node_id};
+use super::oracle::{self, End, Judged, Run, goal, node_id};
 use super::schedule::{Event, Fate, Hook, Id, Knows, Schedule};
 use super::truth::{self, Truth};
 
@@ -28,15 +28,14 @@ const SILENCE: Duration = Duration::from_secs(3);
 const STEPS: usize = 20_000;
 
 /// Runs a schedule on its first Pgpool, and judges every step and the end.
-pub(crate) fn run(schedule: &Schedule) -> Result<(), String> {
+pub(crate) fn run(schedule: &Schedule) -> Result<Judged, String> {
     let age = schedule.ages[0];
     if oracle::is_out_of_bounds(schedule) {
-        return Ok(());
+        return Ok(Judged::Untold);
     }
     let mut model = Model::new(schedule, age);
     model.play()?;
-    let runs: Vec<_> = model.ended.into_iter().collect();
-    oracle::judge(schedule, age, &model.world, &runs)
+    oracle::judge(schedule, age, &model.world, &model.ended)
 }
 
 pub(crate) fn world(schedule: &Schedule, age: Age) -> World {
@@ -265,7 +264,8 @@ impl<'a> Model<'a> {
         if process.always_met {
             return Err("needless");
         }
-        if self.view.searching().is_some() && process.goal.want != Want::Detached {
+        let may_be_sent = process.goal.want == Want::Detached || reason == Reason::Restore;
+        if self.view.searching().is_some() && !may_be_sent {
             return Err("during the search");
         }
         if let Some(&(at, last, _)) = process.changes.last() {
@@ -280,21 +280,30 @@ impl<'a> Model<'a> {
             Change::Attach(_) if self.truth.is_superseded(id) && self.takes_writes(id) && !is_own && !has_cycled(id) => {
                 Err("old primary on a guess")
             }
-            Change::Attach(_) if self.takes_writes(id) && self.is_proven_wrong(process) => {
+            Change::Attach(_) if self.takes_writes(id) && self.is_proven_wrong(now, process) => {
                 Err("old primary against the evidence")
             }
             Change::Promote(_) if process.deadline.saturating_sub(now) < Duration::from_secs(15) => Err("late"),
             Change::Promote(_) if !is_own || process.goal.want != Want::Primary => Err("unnamed"),
-            Change::Promote(_) if self.postgres(change.node()).in_recovery && self.tells(id) => Err("a standby"),
+            Change::Promote(_) if !self.takes_writes(id) && self.tells(id) && self.is_known_by(now, id) => {
+                Err("a standby")
+            }
             Change::Detach(_) if reason == Reason::Displace && process.goal.want != Want::Primary => Err("unnamed"),
             _ => Ok(()),
         }
     }
 
-    fn is_proven_wrong(&self, process: &Process) -> bool {
+    /// Tells whether a node's PostgreSQL has been as it is for longer than an answer counts.
+    fn is_known_by(&self, now: Duration, id: Id) -> bool {
+        now - self.truth.changed(id) > SILENCE + Duration::from_secs(1)
+    }
+
+    fn is_proven_wrong(&self, now: Duration, process: &Process) -> bool {
         let want = process.goal.want;
         let id = process.hook.node();
-        matches!(want, Want::Standby | Want::Follower(_)) && self.tells(id) && self.truth.is_superseded(id)
+        matches!(want, Want::Standby | Want::Follower(_)) && self.tells(id)
+            && self.truth.is_superseded(id)
+            && self.is_known_by(now, id)
     }
 
     fn takes_writes(&self, id: Id) -> bool {

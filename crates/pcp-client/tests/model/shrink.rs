@@ -7,9 +7,9 @@ use pcp_client::sandbox::Age;
 use super::schedule::{Event, Fate, Follow, Schedule};
 
 /// Leaves out events and rounds times for as long as the schedule fails for the same reason.
-pub(crate) fn shrink(
+pub(crate) fn shrink<T>(
     mut schedule: Schedule,
-    run: impl Fn(&Schedule) -> Result<(), String>,
+    run: impl Fn(&Schedule) -> Result<T, String>,
 ) -> (Schedule, String) {
     let mut why = run(&schedule).err().unwrap_or_else(|| "does not fail again".to_owned());
     while let Some((simpler, again)) = simpler(&schedule).into_iter().find_map(|simpler| {

@@ -26,6 +26,8 @@ pub(crate) struct Truth {
     was_primary: Vec<bool>,
     /// The primary before, and since when it is gone.
     predecessor: Option<(Id, Option<Duration>)>,
+    /// When its PostgreSQL changed last.
+    changed: Vec<Duration>,
     /// Primaries of before that may take writes together, at most.
     pub(crate) rivals: usize,
     /// Somebody beside EFM changed Pgpool.
@@ -41,6 +43,7 @@ impl Truth {
             superseded: vec![false; nodes],
             was_primary: (0..nodes).map(|id| id == 0).collect(),
             predecessor: None,
+            changed: vec![Duration::ZERO; nodes],
             rivals: 0,
             interfered: false,
         }
@@ -53,6 +56,15 @@ impl Truth {
     }
 
     pub(crate) fn happen(&mut self, at: Duration, event: Event) {
+        if let Event::Fail(id)
+        | Event::Promote(id)
+        | Event::Rebuild(id)
+        | Event::Return(id)
+        | Event::Silence(id)
+        | Event::Unsilence(id) = event
+        {
+            self.changed[id] = at;
+        }
         match event {
             Event::Fail(id) | Event::Cut(id) => self.become_gone(at, id),
             Event::Promote(id) => {
@@ -86,6 +98,11 @@ impl Truth {
         self.superseded[id]
     }
 
+    /// Tells when a node's PostgreSQL changed last.
+    pub(crate) fn changed(&self, id: Id) -> Duration {
+        self.changed[id]
+    }
+
     pub(crate) fn primary(&self) -> Option<Id> {
         self.parts.iter().position(|&part| part == Part::Primary)
     }
@@ -105,9 +122,15 @@ impl Truth {
             let for_another = self.parts[id] == Part::Primary && run.hook.node() != id && run.hook.is_for_primary();
             is_late && (for_another || run.hook.node() == id && !self.fits(run.hook))
         };
-        // Without a type it says nothing of the role: the end of the one before has to be known.
-        let names_role = self.parts[id] != Part::Primary || hook.is_for_primary() || self.is_end_told(schedule);
-        names_role && Some(told) >= self.since[id] && fate.ends_itself() && self.fits(hook) && !runs.iter().any(gainsays)
+        // Without a type it says nothing of the role: the end of the one before has to be known, or its beginning.
+        let is_clear = match (self.parts[id], hook) {
+            (Part::Primary, Hook::Attach(_)) => self.is_end_told(schedule),
+            (Part::Standby, Hook::Attach(_)) => {
+                !runs.iter().any(|run| run.hook.is_for_primary() && run.ended >= told)
+            }
+            _ => true,
+        };
+        is_clear && Some(told) >= self.since[id] && fate.ends_itself() && self.fits(hook) && !runs.iter().any(gainsays)
     }
 
     /// Tells whether Pgpool was told that the primary before is gone.
