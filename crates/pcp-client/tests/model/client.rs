@@ -165,7 +165,7 @@ impl<'a> Cluster<'a> {
             let report = process.reports.as_ref().and_then(|reports| reports.get(at));
             let ended = report.map_or(now, |report| process.began + report.elapsed);
             let (operations, primary) = self.pgpools[which].0.with(|world| {
-                let operations = world.operations().iter().filter(|operation| operation.at <= ended).count();
+                let operations = world.operations().iter().filter(|operation| operation.at < process.began).count();
                 (operations, world.primary().map(|id| world.nodes()[id].postgres))
             });
             self.runs[which].push(Run {

@@ -16,10 +16,27 @@ pub(crate) struct Run {
     pub(crate) ended: Duration,
     pub(crate) end: End,
     pub(crate) changes: Vec<Change>,
-    /// What the world had carried out when it ended.
+    /// What the world had carried out when it ended, or before its last look.
     pub(crate) operations: usize,
     /// Whether the primary that Pgpool showed then was one.
     pub(crate) primary_answered: bool,
+}
+
+impl Run {
+    fn has_sent(&self, change: pcp_client::sandbox::Change) -> bool {
+        self.changes.iter().any(|&sent| is_same(sent, change))
+    }
+
+    /// Tells whether it sent a change, or cannot tell any more.
+    fn may_have_sent(&self, change: pcp_client::sandbox::Change) -> bool {
+        self.end == End::Killed || self.has_sent(change)
+    }
+
+    /// Tells whether it was still at work then, or something that it had sent was carried out later.
+    pub(crate) fn has_effect_after(&self, then: Duration, world: &World) -> bool {
+        let mut later = world.operations().iter().filter(|operation| operation.at >= then);
+        self.ended >= then || later.any(|operation| self.may_have_sent(operation.change))
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,7 +89,7 @@ pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) 
     }
     let truth = Truth::after(schedule);
     last_words_are_true(schedule, age, world, runs)?;
-    let is_told = truth.primary().is_some() && (0..schedule.nodes).all(|id| truth.is_told(schedule, runs, id));
+    let is_told = truth.primary().is_some() && (0..schedule.nodes).all(|id| truth.is_told(schedule, world, runs, id));
     if truth.interfered || !is_told {
         return Ok(Judged::Untold);
     }
@@ -99,9 +116,9 @@ fn last_words_are_true(schedule: &Schedule, age: Age, world: &World, runs: &[Run
     let happened_later = schedule.events.iter().any(|&(at, event)| {
         at >= last.ended && !matches!(event, Event::Fault(_) | Event::Cut(_))
     });
+    let others = || runs.iter().filter(|run| !std::ptr::eq(*run, last));
     let changed_later = world.operations().get(last.operations..).unwrap_or_default().iter().any(|operation| {
-        let own = last.changes.iter().any(|&change| is_same(change, operation.change));
-        !own
+        !last.has_sent(operation.change) || others().any(|other| other.may_have_sent(operation.change))
     });
     if last.end != End::Verified || happened_later || changed_later {
         return Ok(());

@@ -24,8 +24,8 @@ pub(crate) struct Truth {
     /// Old primaries that may take writes.
     superseded: Vec<bool>,
     was_primary: Vec<bool>,
-    /// The primary before, and since when it is gone.
-    predecessor: Option<(Id, Option<Duration>)>,
+    /// The primaries before, and since when each was none any more.
+    predecessors: Vec<(Id, Option<Duration>)>,
     /// When its PostgreSQL changed last.
     changed: Vec<Duration>,
     /// Primaries of before that may take writes together, at most.
@@ -42,7 +42,7 @@ impl Truth {
             since: vec![None; nodes],
             superseded: vec![false; nodes],
             was_primary: (0..nodes).map(|id| id == 0).collect(),
-            predecessor: None,
+            predecessors: Vec::new(),
             changed: vec![Duration::ZERO; nodes],
             rivals: 0,
             interfered: false,
@@ -72,7 +72,7 @@ impl Truth {
                 for old in olds {
                     self.become_gone(at, old);
                     if !self.superseded[old] {
-                        self.predecessor = Some((old, self.since[old]));
+                        self.predecessors.push((old, self.since[old]));
                     }
                     self.superseded[old] = true;
                 }
@@ -81,6 +81,9 @@ impl Truth {
                 self.superseded[id] = false;
             }
             Event::Rebuild(id) => {
+                if self.parts[id] == Part::Primary {
+                    self.predecessors.push((id, Some(at)));
+                }
                 self.become_part(at, id, Part::Standby);
                 (self.was_primary[id], self.superseded[id]) = (false, false);
             }
@@ -111,33 +114,35 @@ impl Truth {
     /// says otherwise any more by then.
     ///
     /// Nothing has to be told of a node that nothing happened to.
-    pub(crate) fn is_told(&self, schedule: &Schedule, runs: &[Run], id: Id) -> bool {
+    pub(crate) fn is_told(&self, schedule: &Schedule, world: &World, runs: &[Run], id: Id) -> bool {
         let calls = schedule.events.iter().filter_map(|&(at, event)| match event {
             Event::Call(hook, fate) if hook.node() == id => Some((at, hook, fate)),
             _ => None,
         });
         let Some((told, hook, fate)) = calls.last() else { return self.since[id].is_none() };
         let gainsays = |run: &Run| {
-            let is_late = run.ended >= told || Some(run.ended) >= self.since[id];
+            let is_late = run.has_effect_after(told, world) || Some(run.ended) >= self.since[id];
             let for_another = self.parts[id] == Part::Primary && run.hook.node() != id && run.hook.is_for_primary();
             is_late && (for_another || run.hook.node() == id && !self.fits(run.hook))
         };
         // Without a type it says nothing of the role: the end of the one before has to be known, or its beginning.
         let is_clear = match (self.parts[id], hook) {
-            (Part::Primary, Hook::Attach(_)) => self.is_end_told(schedule),
+            (Part::Primary, Hook::Attach(_)) => self.are_ends_told(schedule),
             (Part::Standby, Hook::Attach(_)) => {
-                !runs.iter().any(|run| run.hook.is_for_primary() && run.ended >= told)
+                !runs.iter().any(|run| run.hook.is_for_primary() && run.has_effect_after(told, world))
             }
             _ => true,
         };
         is_clear && Some(told) >= self.since[id] && fate.ends_itself() && self.fits(hook) && !runs.iter().any(gainsays)
     }
 
-    /// Tells whether Pgpool was told that the primary before is gone.
-    fn is_end_told(&self, schedule: &Schedule) -> bool {
-        let Some((old, gone)) = self.predecessor else { return true };
-        schedule.events.iter().any(|&(at, event)| {
-            matches!(event, Event::Call(Hook::Detach(id), fate) if id == old && fate.ends_itself()) && Some(at) >= gone
+    /// Tells whether Pgpool was told of every primary before that it is none any more.
+    fn are_ends_told(&self, schedule: &Schedule) -> bool {
+        self.predecessors.iter().all(|&(old, since)| {
+            schedule.events.iter().any(|&(at, event)| {
+                let is_end = matches!(event, Event::Call(Hook::Detach(id), fate) if id == old && fate.ends_itself());
+                is_end && Some(at) >= since
+            })
         })
     }
 
