@@ -75,6 +75,8 @@ pub(super) struct Run<'a, C, E> {
     pub(super) failing_since: Option<Instant>,
     /// Since when nothing happened that a member could see.
     quiet_since: Instant,
+    /// When undoing ends, once it has begun.
+    pub(super) undoing: Option<Deadline>,
 }
 
 /// What one connection led to.
@@ -110,6 +112,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             last_error: None,
             failing_since: None,
             quiet_since: Instant::now(),
+            undoing: None,
         }
     }
 
@@ -295,6 +298,9 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
 
     /// Returns when the run ends; something that was set down keeps the time that undoing takes.
     pub(super) fn deadline(&self) -> Deadline {
+        if let Some(undoing) = self.undoing {
+            return undoing;
+        }
         let deadline = self.order.options.deadline;
         if self.memory.may_be_half_done() { deadline.earlier(RESTORE_LIMIT) } else { deadline }
     }
