@@ -186,10 +186,9 @@ impl<'a> Run<'a> {
             self.confirm().await?;
             debug!(pass, "acting");
             let has_changed = self.act(pgpools).await;
-            if has_changed {
-                if let Err(error) = last_change::keep(&self.settings.state_dir) {
-                    warn!(dir = %self.settings.state_dir.display(), %error, "cannot keep when this changed something");
-                }
+            let kept = if has_changed { last_change::keep(&self.settings.state_dir) } else { Ok(()) };
+            if let Err(error) = kept {
+                warn!(dir = %self.settings.state_dir.display(), %error, "cannot keep when this changed something");
             }
             for (_, pgpool) in self.pgpools.iter_mut().enumerate().filter(|(at, _)| pgpools.contains(at)) {
                 pgpool.forget_view();
