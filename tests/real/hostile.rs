@@ -1,19 +1,20 @@
 //! What a hook says when it cannot do its work.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use pcp_proto::RequestKind;
-use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Proxy, Settings, Version};
+use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Proxy, Settings, Version, wait_until};
 
-use crate::support::{HEALTHY, command, run, verdict};
+use crate::support::{HEALTHY, command, pcp_process, run, verdict};
 
 for_each_version!(
     a_wrong_password_is_named,
     a_stopped_pgpool_is_unreachable,
     silence_after_a_change_is_an_unknown_outcome,
     a_protected_node_is_refused,
+    a_pgpool_that_somebody_elses_connection_freezes_is_said_to_be,
 );
 
 fn a_wrong_password_is_named(version: Version) -> Result<()> {
@@ -67,6 +68,32 @@ fn silence_after_a_change_is_an_unknown_outcome(version: Version) -> Result<()> 
     let again = run(&cluster, &["detach", "2"])?;
     assert_eq!(again.code, Some(0), "{again:?}");
     Ok(())
+}
+
+/// Before 4.5 Pgpool waits for every PCP connection to close about a second after a change.
+fn a_pgpool_that_somebody_elses_connection_freezes_is_said_to_be(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default())?;
+    let idle = TcpStream::connect(cluster.pgpool().pcp_address())?;
+    verdict(&run(&cluster, &["detach", "2"])?, 0);
+    let process = pcp_process(&cluster)?;
+    if version < Version::V4_6 {
+        // Frozen for good: the salt does not come any more.
+        wait_until("Pgpool to freeze", Duration::from_secs(20), || {
+            let show = run(&cluster, &["show", "nodes", "--deadline", "2s"])?;
+            ensure!(show.code == Some(4), "{show:?}");
+            Ok(())
+        })?;
+        let frozen = run(&cluster, &["attach", "2", "s", "--deadline", "8s"])?;
+        assert!(verdict(&frozen, 4).contains("somebody else's PCP connection stayed open"), "{frozen:?}");
+    } else {
+        wait_until("Pgpool to replace its PCP process", Duration::from_secs(20), || {
+            ensure!(pcp_process(&cluster)? != process, "not yet");
+            Ok(())
+        })?;
+    }
+    drop(idle);
+    verdict(&run(&cluster, &["attach", "2", "s"])?, 0);
+    cluster.await_summary(&HEALTHY)
 }
 
 fn a_protected_node_is_refused(version: Version) -> Result<()> {

@@ -4,6 +4,7 @@ mod act;
 mod dry_run;
 mod last_change;
 mod look;
+mod sentence;
 mod source;
 mod verdict;
 
@@ -186,8 +187,7 @@ impl<'a> Run<'a> {
             self.confirm().await?;
             debug!(pass, "acting");
             let has_changed = self.act(pgpools).await;
-            let kept = if has_changed { last_change::keep(&self.settings.state_dir) } else { Ok(()) };
-            if let Err(error) = kept {
+            if has_changed && let Err(error) = last_change::keep(&self.settings.state_dir) {
                 warn!(dir = %self.settings.state_dir.display(), %error, "cannot keep when this changed something");
             }
             for (_, pgpool) in self.pgpools.iter_mut().enumerate().filter(|(at, _)| pgpools.contains(at)) {

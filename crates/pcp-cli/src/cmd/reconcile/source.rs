@@ -143,9 +143,10 @@ fn in_the_terms_of_pgpool(mut status: EfmStatus, settings: &Settings) -> EfmStat
     let members = status.members.iter_mut().map(|member| &mut member.address);
     for address in members.chain(&mut status.missing).chain(&mut status.allowed) {
         let name = settings.node(NodeName::Address { host: address.clone(), port: None });
-        match name {
-            NodeName::Address { host, port } if port == settings.backend_port => *address = host,
-            _ => {}
+        if let NodeName::Address { host, port } = name
+            && port == settings.backend_port
+        {
+            *address = host;
         }
     }
     status
