@@ -116,11 +116,11 @@ impl Truth {
     ///
     /// Nothing has to be told of a node that nothing happened to.
     pub(crate) fn is_told(&self, schedule: &Schedule, world: &World, runs: &[Run], id: Id) -> bool {
-        let calls = schedule.events.iter().filter_map(|&(at, event)| match event {
+        let mut calls = schedule.events.iter().filter_map(|&(at, event)| match event {
             Event::Call(hook, fate) if hook.node() == id => Some((at, hook, fate)),
             _ => None,
         });
-        let Some((told, hook, fate)) = calls.last() else { return self.since[id].is_none() };
+        let Some((told, hook, fate)) = calls.next_back() else { return self.since[id].is_none() };
         let gainsays = |run: &Run| {
             let is_late = run.has_effect_after(told, world) || Some(run.ended) >= self.since[id];
             let for_another = self.parts[id] == Part::Primary && run.hook.node() != id && run.hook.is_for_primary();
