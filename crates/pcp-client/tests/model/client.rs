@@ -47,8 +47,7 @@ type Processes<'a> = FuturesUnordered<LocalBoxFuture<'a, Vec<Process>>>;
 
 async fn play(schedule: &Schedule) -> Result<Judged, String> {
     let start = Instant::now();
-    let pgpools: Vec<_> =
-        schedule.ages.iter().map(|&age| Pgpool::new(planner::world(schedule, age))).collect();
+    let pgpools: Vec<_> = schedule.ages.iter().map(|&age| Pgpool::new(planner::world(schedule, age))).collect();
     let mut cluster = Cluster {
         schedule,
         start,
@@ -193,6 +192,10 @@ impl<'a> Cluster<'a> {
         if report.elapsed > limit(hook) + Duration::from_millis(100) {
             return said("too long");
         }
+        let may_fall_back = !matches!(hook, Hook::Detach(_)) && !report.changes.is_empty();
+        if report.result.is_ok() && may_fall_back && report.elapsed < SETTLE {
+            return said("unsettled");
+        }
         let nodes = self.pgpools[which].0.with(|world| world.nodes().to_vec());
         for (at, change) in report.changes.iter().enumerate() {
             let Change::Attach(node) = *change else { continue };
@@ -224,8 +227,7 @@ impl Process {
         let failed = goal.failed.map(|id| name(usize::from(id.get())));
         let options = Options { deadline: Deadline::after(limit(self.hook)), settle: SETTLE };
         let stop = Stop::new();
-        let order =
-            Order { failed: failed.as_ref(), stop: stop.clone(), ..Order::new(&node, goal.want, options) };
+        let order = Order { failed: failed.as_ref(), stop: stop.clone(), ..Order::new(&node, goal.want, options) };
         let evidence = Told { sandbox: &pgpools[0].0, knows: schedule.evidence };
         let order = order.with_evidence(&evidence);
         let reports = converge_all(self.pgpools.iter().map(|&which| (&pgpools[which], &credentials)), &order);

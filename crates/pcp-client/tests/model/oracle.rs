@@ -89,12 +89,21 @@ pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) 
     }
     let truth = Truth::after(schedule);
     last_words_are_true(schedule, age, world, runs)?;
-    let is_told = truth.primary().is_some() && (0..schedule.nodes).all(|id| truth.is_told(schedule, world, runs, id));
+    let is_told =
+        truth.primary().is_some() && (0..schedule.nodes).all(|id| truth.is_told(schedule, world, runs, id));
     if truth.interfered || !is_told {
         return Ok(Judged::Untold);
     }
     for id in 0..schedule.nodes {
         let is_up = world.nodes()[id].is_attached();
+        // A detach that meets a node which another hook cycles just then finds it down, and cannot know.
+        let is_cycled = |run: &Run| {
+            let has_sent = |change: Change| run.changes.contains(&change);
+            run.hook.node() != id && has_sent(Change::Detach(node_id(id))) && has_sent(Change::Attach(node_id(id)))
+        };
+        if truth.parts[id] == Part::Gone && runs.iter().any(is_cycled) {
+            continue;
+        }
         if is_up == (truth.parts[id] == Part::Gone) && !is_owned_up(runs, id, &truth) {
             return Err(format!("lie: node {id} is {:?}, all was said: {}", truth.parts[id], shown(world, runs)));
         }
@@ -113,9 +122,10 @@ pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) 
 /// Whoever was the last to speak of a Pgpool that nothing happened to any more has to be right.
 fn last_words_are_true(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) -> Result<(), String> {
     let Some(last) = runs.iter().max_by_key(|run| run.ended) else { return Ok(()) };
-    let happened_later = schedule.events.iter().any(|&(at, event)| {
-        at >= last.ended && !matches!(event, Event::Fault(_) | Event::Cut(_))
-    });
+    let happened_later = schedule
+        .events
+        .iter()
+        .any(|&(at, event)| at >= last.ended && !matches!(event, Event::Fault(_) | Event::Cut(_)));
     let others = || runs.iter().filter(|run| !std::ptr::eq(*run, last));
     let changed_later = world.operations().get(last.operations..).unwrap_or_default().iter().any(|operation| {
         !last.has_sent(operation.change) || others().any(|other| other.may_have_sent(operation.change))
@@ -128,7 +138,12 @@ fn last_words_are_true(schedule: &Schedule, age: Age, world: &World, runs: &[Run
         return Ok(());
     }
     if !is_met(age, last.hook, world) {
-        return Err(format!("last word: \"hook {}\" was verified at {:?}: {}", last.hook, last.ended, shown(world, runs)));
+        return Err(format!(
+            "last word: \"hook {}\" was verified at {:?}: {}",
+            last.hook,
+            last.ended,
+            shown(world, runs)
+        ));
     }
     Ok(())
 }

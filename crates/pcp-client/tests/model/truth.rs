@@ -68,7 +68,8 @@ impl Truth {
         match event {
             Event::Fail(id) | Event::Cut(id) => self.become_gone(at, id),
             Event::Promote(id) => {
-                let olds: Vec<_> = (0..self.parts.len()).filter(|&old| old != id && self.was_primary[old]).collect();
+                let olds: Vec<_> =
+                    (0..self.parts.len()).filter(|&old| old != id && self.was_primary[old]).collect();
                 for old in olds {
                     self.become_gone(at, old);
                     if !self.superseded[old] {
@@ -115,11 +116,11 @@ impl Truth {
     ///
     /// Nothing has to be told of a node that nothing happened to.
     pub(crate) fn is_told(&self, schedule: &Schedule, world: &World, runs: &[Run], id: Id) -> bool {
-        let calls = schedule.events.iter().filter_map(|&(at, event)| match event {
+        let mut calls = schedule.events.iter().filter_map(|&(at, event)| match event {
             Event::Call(hook, fate) if hook.node() == id => Some((at, hook, fate)),
             _ => None,
         });
-        let Some((told, hook, fate)) = calls.last() else { return self.since[id].is_none() };
+        let Some((told, hook, fate)) = calls.next_back() else { return self.since[id].is_none() };
         let gainsays = |run: &Run| {
             let is_late = run.has_effect_after(told, world) || Some(run.ended) >= self.since[id];
             let for_another = self.parts[id] == Part::Primary && run.hook.node() != id && run.hook.is_for_primary();
@@ -133,14 +134,19 @@ impl Truth {
             }
             _ => true,
         };
-        is_clear && Some(told) >= self.since[id] && fate.ends_itself() && self.fits(hook) && !runs.iter().any(gainsays)
+        is_clear
+            && Some(told) >= self.since[id]
+            && fate.ends_itself()
+            && self.fits(hook)
+            && !runs.iter().any(gainsays)
     }
 
     /// Tells whether Pgpool was told of every primary before that it is none any more.
     fn are_ends_told(&self, schedule: &Schedule) -> bool {
         self.predecessors.iter().all(|&(old, since)| {
             schedule.events.iter().any(|&(at, event)| {
-                let is_end = matches!(event, Event::Call(Hook::Detach(id), fate) if id == old && fate.ends_itself());
+                let is_end =
+                    matches!(event, Event::Call(Hook::Detach(id), fate) if id == old && fate.ends_itself());
                 is_end && Some(at) >= since
             })
         })
