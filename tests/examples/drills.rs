@@ -79,6 +79,7 @@ fn machine() -> Result<String> {
     let kilobytes = memory.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
     let gigabytes = kilobytes.context("/proc/meminfo does not begin with a size")? >> 20;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
+    let kernel = kernel.split('.').take(2).collect::<Vec<_>>().join(".");
     let model = models.first().copied().unwrap_or("of unknown model");
     let servers: Vec<String> = VERSIONS
         .iter()
@@ -88,7 +89,7 @@ fn machine() -> Result<String> {
         "Measured on {} processors ({model}), {gigabytes} GiB of memory, Linux {}, all hosts in containers on one machine. Pgpool \
          {}.\n",
         models.len(),
-        kernel.trim(),
+        kernel,
         servers.join(", "),
     ))
 }
