@@ -71,9 +71,9 @@ fn a_mistake_is_a_verdict_with_file_and_line_and_without_a_secret() -> Result<()
     for (args, reason) in [
         (
             &["--config", &*typing][..],
-            format!("{typing}:3: there is no key \"deadlin\" here; did you mean \"deadline\"?"),
+            format!("{typing}:3: there is no key \"deadlin\"; did you mean \"deadline\"?"),
         ),
-        (&["--config", &secret], format!("{secret}:1: a password does not belong into this file")),
+        (&["--config", &secret], format!("{secret}:1: password: a password does not belong into this file")),
         (&["--config", "/nonexistent"], "the file /nonexistent cannot be read: No such file".to_owned()),
         (&["--efm-properties", &efm], format!("{efm}:2: pcp.port is \"none\", which is not a port")),
         (

@@ -102,6 +102,31 @@ fn one_dead_pgpool_of_two_is_a_partial_success() -> Result<()> {
 }
 
 #[test]
+fn as_many_pgpools_as_are_required_are_enough() -> Result<()> {
+    let alive = Pgpool::start()?;
+    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let hosts = format!("{dead},{}", alive.endpoint());
+    let dir = Dir::new("require")?;
+    let config = dir.file("pcpctl.toml", "require = \"any\"\n", 0o644)?;
+    for (require, code) in
+        [(&["--require", "any"][..], 0), (&["--config", &config], 0), (&["--require", "quorum"], 10)]
+    {
+        let output = logged_in(&[&["detach", "2", "-h", &hosts][..], require].concat()).run()?;
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(output.stdout.contains(&dead.to_string()), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dry_run_changes_nothing() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    pgpool.run(&["detach", "2", "--dry-run"])?;
+    assert_eq!(pgpool.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=up/standby");
+    Ok(())
+}
+
+#[test]
 fn a_signal_ends_a_run_with_its_own_code() -> Result<()> {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let pgpool = Pgpool::start()?;

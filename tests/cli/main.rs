@@ -1,9 +1,11 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
 mod config;
+mod follow;
 mod hold;
 mod hook;
 mod log;
+mod notices;
 mod password;
 mod queue;
 mod support;

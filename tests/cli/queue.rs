@@ -48,6 +48,26 @@ fn a_hook_waits_for_another_and_goes_on_when_that_ends_in_any_way() -> Result<()
 }
 
 #[test]
+fn a_hook_that_waits_ends_on_a_signal() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let dir = Dir::new("queue-signal")?;
+    let log = dir.path().join("log");
+    let _first = held_up(&pgpool)?;
+    let args = ["detach", "2", "-h", &pgpool.endpoint(), "--log-file", &log.display().to_string()];
+    let second = logged_in(&args).spawn()?;
+    wait_until("the second hook to wait", PATIENCE, || {
+        ensure!(fs::read_to_string(&log)?.contains("waiting for another pcpctl"), "not yet");
+        Ok(())
+    })?;
+    second.signal("INT")?;
+    let output = second.wait(PATIENCE)?;
+    assert_eq!(output.code, Some(130), "{output:?}");
+    assert!(output.stdout.contains("NOT"), "{output:?}");
+    assert_eq!(pgpool.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=up/standby");
+    Ok(())
+}
+
+#[test]
 fn a_hook_that_waited_long_enough_goes_on_beside_the_other() -> Result<()> {
     let pgpool = Pgpool::start()?;
     let first = held_up(&pgpool)?;

@@ -22,8 +22,12 @@ impl Pgpool {
     }
 
     pub(crate) fn start_with(age: Age) -> Result<Self> {
+        Self::start_world(world(age))
+    }
+
+    pub(crate) fn start_world(world: World) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let sandbox = runtime.block_on(Sandbox::start(world(age)))?;
+        let sandbox = runtime.block_on(Sandbox::start(world))?;
         Ok(Self { sandbox, _runtime: runtime })
     }
 

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use pcp_client::sandbox::{Age, Sandbox, World};
-use pcp_tests::{CTools, Cluster, Output, Settings, Version, wait_until};
+use anyhow::{Result, anyhow, ensure};
+use pcp_client::sandbox::{Age, FailoverCommand, Sandbox, World};
+use pcp_proto::RequestKind;
+use pcp_tests::{CTools, Cluster, Output, Session, Settings, Version, parameters, shown, wait_until};
 use tokio::runtime::Runtime;
 
-for_each_version!(the_c_tools_cannot_tell_a_sandbox_from_a_server);
+use crate::support::{add_recovery_functions, pcp_process};
+
+for_each_version!(the_c_tools_cannot_tell_a_sandbox_from_a_server, nor_can_they_when_it_is_at_work);
 
 /// A server and a sandbox in the same state, and the programs.
 struct Pair {
@@ -21,7 +25,9 @@ struct Pair {
 }
 
 fn the_c_tools_cannot_tell_a_sandbox_from_a_server(version: Version) -> Result<()> {
-    let pair = Pair::start(version)?;
+    let mut world = World::new(age(version));
+    world.settings_mut().recovery_time = None;
+    let pair = Pair::start(version, Settings::default(), world)?;
     let is_new = version != Version::V4_1;
     pair.is_read_alike(is_new)?;
     pair.lists_the_same_parameters()?;
@@ -47,26 +53,79 @@ fn the_c_tools_cannot_tell_a_sandbox_from_a_server(version: Version) -> Result<(
         pair.refuses("pcp_log_rotate", &[])?;
         pair.refuses("pcp_invalidate_query_cache", &[])?;
     }
+    if is_new {
+        // Nothing promotes PostgreSQL, so that no node is the primary afterwards.
+        pair.changes("pcp_promote_node", &["-s", "1"])?;
+        pair.nodes_are_alike()?;
+        pair.changes("pcp_attach_node", &["0"])?;
+        pair.nodes_are_alike()?;
+    }
     pair.changes("pcp_promote_node", &["1"])?;
     pair.nodes_are_alike()?;
     pair.changes("pcp_attach_node", &["99"])?;
-    pair.changes("pcp_stop_pgpool", &["-m", "f"])?;
-    wait_until("both to be gone", Duration::from_secs(15), || {
-        for output in pair.run("pcp_node_count", &[])? {
-            ensure!(output.code == Some(1) && output.stderr.contains("Connection refused"), "{output:?}");
-        }
-        Ok(())
-    })
+    pair.stops("f")
 }
 
+/// Clients, health checks, recovery, and a command that promotes.
+fn nor_can_they_when_it_is_at_work(version: Version) -> Result<()> {
+    let promote = "psql -X -h %H -p 5433 -U postgres -c \"SELECT pg_promote()\"";
+    let settings = Settings::default()
+        .set("failover_command", format!("test ! -e {PROMOTES} || {promote}"))
+        .set("health_check_period", 1)
+        .set("recovery_1st_stage_command", RECOVERY_SCRIPTS[0])
+        // Every session reads from node 2.
+        .set("backend_weight0", 0)
+        .set("backend_weight1", 0);
+    let mut world = World::new(age(version));
+    world.settings_mut().health_check_period = Duration::from_secs(1);
+    world.settings_mut().recovery_time = Some(Duration::from_millis(100));
+    let pair = Pair::start(version, settings, world)?;
+    pair.sandbox.with(|world| {
+        for id in 0..2 {
+            world.node_mut(id).into_iter().for_each(|node| node.weight = 0.0);
+        }
+    });
+
+    pair.nodes_are_alike()?;
+    pair.checks_are_alike(version)?;
+    pair.serves_a_session()?;
+    pair.nodes_are_alike()?;
+    pair.checks_are_alike(version)?;
+
+    pair.prepare_recovery()?;
+    pair.changes("pcp_recovery_node", &["2"])?;
+    pair.nodes_are_alike()?;
+    pair.refuses("pcp_recovery_node", &["2"])?;
+    if version != Version::V4_1 {
+        pair.cluster.pgpool().host().exec(["touch", PROMOTES])?;
+        pair.sandbox.with(|world| world.settings_mut().failover_command = FailoverCommand::Promotes);
+        pair.changes("pcp_promote_node", &["-s", "1"])?;
+        wait_until("node 1 to be promoted", Duration::from_secs(15), || {
+            ensure!(!pair.cluster.node(1)?.is_in_recovery()?);
+            Ok(())
+        })?;
+        pair.cluster.follow(2, 1)?;
+        pair.nodes_are_alike()?;
+    }
+    pair.stops("i")
+}
+
+/// Where there is this file, Pgpool's failover_command promotes.
+const PROMOTES: &str = "/var/lib/pcp-tests/promotes";
+
+/// What the extension runs in the primary's data directory.
+const RECOVERY_SCRIPTS: [&str; 2] = ["recovery_1st_stage", "pgpool_remote_start"];
+
 impl Pair {
-    fn start(version: Version) -> Result<Self> {
-        let cluster = Cluster::start(version, Settings::default().set("recovery_user", "postgres"))?;
+    /// Starts both; the world is without nodes yet.
+    fn start(version: Version, settings: Settings, world: World) -> Result<Self> {
+        let cluster = Cluster::start(version, settings.set("recovery_user", "postgres"))?;
+        cluster.node(0)?.sql("CREATE DATABASE app")?;
         // Without the sessions that looked whether it is up.
         cluster.stop_pgpool()?;
         cluster.start_pgpool()?;
         let runtime = Runtime::new()?;
-        let sandbox = runtime.block_on(Sandbox::start(world(version, &cluster)))?;
+        let sandbox = runtime.block_on(Sandbox::start(like(&cluster, world)))?;
         let tools = CTools::start(version)?;
         Ok(Self { tools, cluster, sandbox, _runtime: runtime })
     }
@@ -99,6 +158,82 @@ impl Pair {
         Ok(())
     }
 
+    fn checks_are_alike(&self, version: Version) -> Result<()> {
+        if version == Version::V4_1 {
+            return Ok(());
+        }
+        for args in [&["0"][..], &["-v", "0"], &["2"], &["-v", "2"]] {
+            self.alike("pcp_health_check_stats", args)?;
+        }
+        Ok(())
+    }
+
+    /// Has a client connect, and a node detached that may only be when the client is gone.
+    fn serves_a_session(&self) -> Result<()> {
+        let session = Session::open(self.cluster.pgpool().sql_address(), "app")?;
+        self.sandbox.with(|world| world.open_session(self.sandbox.now()));
+        for args in [&[][..], &["-v"], &["-a"], &["-a", "-v"]] {
+            self.alike("pcp_proc_info", args)?;
+        }
+        let before = pcp_process(&self.cluster)?;
+        let [real, sandbox] = thread::scope(|scope| {
+            let detach = |address| scope.spawn(move || self.tools.run(address, "pcp_detach_node", &["-g", "2"]));
+            let runs = [self.cluster.pgpool().pcp_address(), self.sandbox.address()].map(detach);
+            self.await_graceful_detach()?;
+            let [real, sandbox] = self.run("pcp_node_info", &["2"])?;
+            assert!(real.stdout.contains(" up ") && sandbox.stdout.contains(" up "), "{real:?} {sandbox:?}");
+            drop(session);
+            self.sandbox.with(|world| world.close_session(self.sandbox.now()));
+            let [real, sandbox] = runs.map(|run| run.join().map_err(|_| anyhow!("running pcp_detach_node"))?);
+            anyhow::Ok([real?, sandbox?])
+        })?;
+        ensure!(real.stdout.contains("Command Successful"), "{real:?}");
+        assert_eq!(shown("pcp_detach_node", &real), shown("pcp_detach_node", &sandbox));
+        self.await_replacement(&before)
+    }
+
+    /// Waits until both work on a graceful detach.
+    fn await_graceful_detach(&self) -> Result<()> {
+        wait_until("both to take up the request", Duration::from_secs(15), || {
+            let working = ["pgrep", "--full", "pgpool: PCP: processing detach node request"];
+            ensure!(self.cluster.pgpool().host().exec(working)?.success(), "the server does not");
+            let mut kinds = self.sandbox.requests().into_iter().map(|(_, kind)| kind);
+            ensure!(kinds.next_back() == Some(RequestKind::DETACH_NODE_GRACEFULLY), "the sandbox does not");
+            Ok(())
+        })
+    }
+
+    /// Gives the primary all that recovery needs; node 2 still lives, so that there is nothing to rebuild.
+    fn prepare_recovery(&self) -> Result<()> {
+        let primary = self.cluster.node(0)?;
+        let script = "cd /var/lib/pcp-tests/data && printf '#!/bin/sh\n' | tee \"$@\" && chmod 755 \"$@\"";
+        let argv = ["bash", "-c", script, "bash"].into_iter().chain(RECOVERY_SCRIPTS);
+        let written = primary.host().exec(argv)?;
+        ensure!(written.success(), "{written:?}");
+        add_recovery_functions(&self.cluster)
+    }
+
+    /// Stops both.
+    fn stops(&self, mode: &str) -> Result<()> {
+        self.changes("pcp_stop_pgpool", &["-m", mode])?;
+        wait_until("both to be gone", Duration::from_secs(15), || {
+            for output in self.run("pcp_node_count", &[])? {
+                ensure!(output.code == Some(1) && output.stderr.contains("Connection refused"), "{output:?}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits until Pgpool has replaced its PCP process, which it does behind every change: a graceful one must not
+    /// come before that, up to 4.4.
+    fn await_replacement(&self, before: &str) -> Result<()> {
+        wait_until("the PCP process to be replaced", Duration::from_secs(30), || {
+            let now = pcp_process(&self.cluster)?;
+            ensure!(now != before && !now.is_empty(), "it is {now:?}");
+            Ok(())
+        })
+    }
+
     fn nodes_are_alike(&self) -> Result<()> {
         for node in ["0", "1", "2"] {
             self.alike("pcp_node_info", &[node])?;
@@ -107,7 +242,9 @@ impl Pair {
         Ok(())
     }
 
-    /// Compares the parameters that both list; those that the sandbox leaves out are no matter.
+    /// Compares the parameters that the sandbox lists, about half of the server's: those that clients read, that an
+    /// age is told by, or that change with its settings. The others say how a server was configured for something
+    /// else than PCP, so that a list of them would only repeat this test's own pgpool.conf.
     fn lists_the_same_parameters(&self) -> Result<()> {
         let [real, sandbox] = self.run("pcp_pool_status", &[])?.map(|output| parameters(&output));
         let (real, sandbox) = (real?, sandbox?);
@@ -150,18 +287,18 @@ impl Pair {
     }
 }
 
-/// Makes a sandbox that is configured as the cluster's Pgpool.
-fn world(version: Version, cluster: &Cluster) -> World {
-    let age = match version {
+fn age(version: Version) -> Age {
+    match version {
         Version::V4_1 => Age::V4_1,
         Version::V4_3 => Age::V4_3_1,
         Version::V4_6 => Age::V4_6,
         Version::V4_7 => Age::V4_7,
-    };
-    let mut world = World::new(age).configure(|settings| {
-        settings.num_init_children = 8;
-        settings.recovery_time = None;
-    });
+    }
+}
+
+/// Gives a world the nodes of a cluster.
+fn like(cluster: &Cluster, world: World) -> World {
+    let mut world = world.configure(|settings| settings.num_init_children = 8);
     let port = 5433;
     for node in 0..3 {
         world = world.node(&cluster.address(node), port);
@@ -174,59 +311,4 @@ fn is_a_matter_of_place(name: &str) -> bool {
     let names = ["socket_dir", "unix_socket_directories", "pcp_socket_dir", "logdir", "work_dir"];
     names.contains(&name)
         || ["backend_data_directory", "backend_application_name"].iter().any(|start| name.starts_with(start))
-}
-
-/// Reads what pcp_pool_status prints: the value and the description of each parameter.
-fn parameters(output: &Output) -> Result<BTreeMap<String, (String, String)>> {
-    let mut parameters = BTreeMap::new();
-    // A value may hold a line break.
-    let mut name = "";
-    for line in output.stdout.lines() {
-        let (kind, text) = line.split_at_checked(7).unwrap_or((line, ""));
-        let (value, description): &mut (String, String) = match kind {
-            "name : " => {
-                name = text;
-                continue;
-            }
-            _ => parameters.entry(name.to_owned()).or_default(),
-        };
-        match kind {
-            "value: " => text.clone_into(value),
-            "desc : " => text.clone_into(description),
-            _ => {}
-        }
-    }
-    ensure!(parameters.len() > 40, "{output:?}");
-    Ok(parameters)
-}
-
-/// Returns the exit code and all that was printed, with a word for what differs from one server to another: times,
-/// process ids, and what PostgreSQL says of a command. What replicates to a node that is down is left out: servers
-/// find that out, and forget it, every ten seconds.
-fn shown(tool: &str, output: &Output) -> (Option<i32>, String) {
-    let text = format!("{}{}", output.stdout, output.stderr);
-    let of_processes = tool.starts_with("pcp_proc_");
-    let of_down_node = tool == "pcp_node_info" && text.split_whitespace().any(|word| word == "down");
-    let lines = text
-        .lines()
-        .take_while(|line| !line.starts_with("LINE 1"))
-        .filter(|line| !of_down_node || !line.starts_with("Replication"))
-        .map(|line| {
-            let words: Vec<_> = line.split(' ').map(|word| if_variable(word, of_processes)).collect();
-            // The delay is the first number behind the weight.
-            let delay = words.iter().skip(4).position(|word| word.parse::<u64>().is_ok()).map(|place| place + 4);
-            let end = delay.filter(|_| of_down_node && !line.contains(" : ")).unwrap_or(words.len());
-            words.iter().take(end).copied().collect::<Vec<_>>().join(" ")
-        });
-    (output.code, lines.collect::<Vec<_>>().join("\n"))
-}
-
-fn if_variable(word: &str, of_processes: bool) -> &str {
-    let form: String = word.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
-    match &*form {
-        "9999-99-99" => "DATE",
-        "99:99:99" => "TIME",
-        _ if of_processes && form.len() > 1 && form.bytes().all(|byte| byte == b'9') => "PROCESS",
-        _ => word,
-    }
 }

@@ -18,6 +18,8 @@ use pcp_proto::{Credentials, NodeId, Release, ServerAge, ServerMessage};
 use pcp_tests::{Cluster, PCP_PASSWORD, PCP_USER, Settings, Version, wait_until};
 use tokio::runtime::Runtime;
 
+use crate::support::{add_recovery_functions, pcp_process, run};
+
 for_each_version!(
     every_query_is_answered,
     what_the_server_refuses_is_told_by_type,
@@ -98,8 +100,26 @@ fn every_query_is_answered(version: Version) -> Result<()> {
         let of_node_info = |notice: &ServerMessage| notice.to_string().contains("'I'");
         assert!(notices.iter().any(of_node_info), "{notices:?}");
         client.close().await;
-        Ok(())
-    })
+        anyhow::Ok(())
+    })?;
+    two_vs_show_what_the_server_tells(&pgpool.cluster)
+}
+
+fn two_vs_show_what_the_server_tells(cluster: &Cluster) -> Result<()> {
+    for verb in [&["show", "nodes"][..], &["show", "watchdog"], &["is-primary", "0"]] {
+        let told = |level: &str| -> Result<Vec<String>> {
+            let output = run(cluster, &[verb, &[level]].concat())?;
+            let lines = output.stderr.lines().filter(|line| line.contains("Pgpool says: "));
+            Ok(lines.map(str::to_owned).collect())
+        };
+        assert_eq!(told("-v")?, [""; 0], "{verb:?}");
+        let told = told("-vv")?;
+        // The first thing that it tells of, and the last.
+        for text in ["DEBUG: PCP setting parameter", "DEBUG: PCP processing request, client disconnecting"] {
+            assert!(told.iter().any(|line| line.contains(text)), "{verb:?}: no {text} in {told:?}");
+        }
+    }
+    Ok(())
 }
 
 fn what_the_server_refuses_is_told_by_type(version: Version) -> Result<()> {
@@ -201,7 +221,10 @@ fn every_change_is_answered(version: Version) -> Result<()> {
         pgpool.refuses(DetachNodeGracefully { node }, Refusal::NotValidForFailover).await?;
         // It begins, and finds no extension pgpool_recovery on the primary.
         pgpool.refuses(RecoverNode { node }, Refusal::RecoveryFunctionsMissing).await?;
-        pgpool.changes(AttachNode { node }, HEALTHY).await?;
+        add_recovery_functions(&pgpool.cluster)?;
+        pgpool.refuses(RecoverNode { node }, Refusal::RecoveryFailed).await?;
+        pgpool.provide_recovery_script()?;
+        pgpool.changes(RecoverNode { node }, HEALTHY).await?;
         pgpool.changes(DetachNodeGracefully { node }, detached).await?;
         pgpool.changes(AttachNode { node }, HEALTHY).await?;
 
@@ -232,7 +255,9 @@ fn every_change_is_answered(version: Version) -> Result<()> {
             pgpool.stops(StopCluster { mode: StopMode::Fast }).await?;
             pgpool.cluster.start_pgpool()?;
         }
-        pgpool.stops(StopPgpool { mode: StopMode::Fast }).await
+        pgpool.stops(StopPgpool { mode: StopMode::Fast }).await?;
+        pgpool.cluster.start_pgpool()?;
+        pgpool.stops(StopPgpool { mode: StopMode::Immediate }).await
     })
 }
 
@@ -301,6 +326,15 @@ impl Pgpool {
         Ok(())
     }
 
+    /// Writes the script that is to start a node; here it runs already.
+    fn provide_recovery_script(&self) -> Result<()> {
+        let script =
+            "cd /var/lib/pcp-tests/data && echo '#!/bin/sh' >pgpool_remote_start && chmod 755 pgpool_remote_start";
+        let written = self.cluster.node(0)?.host().exec(["bash", "-c", script])?;
+        ensure!(written.success(), "{written:?}");
+        Ok(())
+    }
+
     /// Stops Pgpool and waits until nobody listens any more.
     async fn stops<R: Request<Reply = Accepted> + Copy>(&self, stop: R) -> Result<()> {
         self.accepts(stop).await?;
@@ -317,20 +351,14 @@ impl Pgpool {
     /// Up to 4.4 a graceful change must not come before that: its worker waits for the main process, which waits
     /// for the worker to end.
     async fn changes<R: Request<Reply = Accepted> + Copy>(&self, change: R, wanted: [State; NODES]) -> Result<()> {
-        let before = self.pcp_process()?;
+        let before = pcp_process(&self.cluster)?;
         self.accepts(change).await?;
         self.await_states(wanted).await?;
         wait_until("the PCP process to be replaced", Duration::from_secs(30), || {
-            let now = self.pcp_process()?;
+            let now = pcp_process(&self.cluster)?;
             ensure!(now != before && !now.is_empty(), "it is {now:?}");
             Ok(())
         })
-    }
-
-    /// Returns the id of the process that forks a worker for each connection.
-    fn pcp_process(&self) -> Result<String> {
-        let host = self.cluster.pgpool().host();
-        Ok(host.exec(["pgrep", "--oldest", "--full", "pgpool: PCP: wait for connection request"])?.stdout)
     }
 
     async fn await_states(&self, wanted: [State; NODES]) -> Result<()> {

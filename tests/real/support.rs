@@ -17,6 +17,23 @@ pub(crate) fn command(args: &[&str]) -> Pcpctl {
     pcpctl!().args(args)
 }
 
+/// Returns the id of the process that forks a worker for each PCP connection.
+pub(crate) fn pcp_process(cluster: &Cluster) -> Result<String> {
+    let host = cluster.pgpool().host();
+    Ok(host.exec(["pgrep", "--oldest", "--full", "pgpool: PCP: wait for connection request"])?.stdout)
+}
+
+/// Gives the primary the extension that recovery needs, where Pgpool looks for it: in template1, and from 4.7 on in
+/// `recovery_database`, which is postgres.
+pub(crate) fn add_recovery_functions(cluster: &Cluster) -> Result<()> {
+    for database in ["template1", "postgres"] {
+        let create = ["psql", "-X", "-p", "5433", "-U", "postgres", "-c", "CREATE EXTENSION pgpool_recovery"];
+        let created = cluster.node(0)?.host().exec(create.into_iter().chain([database]))?;
+        ensure!(created.success(), "{created:?}");
+    }
+    Ok(())
+}
+
 /// Checks the exit code and returns the first line of stdout: what EFM mails.
 #[track_caller]
 pub(crate) fn verdict(output: &Output, code: i32) -> String {

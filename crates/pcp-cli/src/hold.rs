@@ -18,12 +18,10 @@ pub(crate) use file::{Mark, time};
 
 /// The marks of this host.
 #[derive(Debug)]
-pub(crate) struct Holds {
-    holds: Vec<Hold>,
-}
+pub(crate) struct Holds(Vec<Hold>);
 
 /// One mark.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hold {
     /// The node that is held; `None` where the file's name is none: then every node is.
     pub(crate) node: Option<NodeName>,
@@ -55,7 +53,7 @@ impl Holds {
         let dir = holds_dir(state_dir);
         let unreadable = |source| HoldError::Unreadable { dir: dir.clone(), source };
         match fs::symlink_metadata(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { holds: Vec::new() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self(Vec::new())),
             Err(error) => return Err(unreadable(error)),
             Ok(metadata) if !metadata.is_dir() => return Err(HoldError::NotADirectory { dir }),
             Ok(_) => {}
@@ -68,12 +66,12 @@ impl Holds {
             }
         }
         holds.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Self { holds })
+        Ok(Self(holds))
     }
 
     /// Returns the mark that holds the node now: one whose name means it, by the rules by which names mean nodes.
     pub(crate) async fn on(&self, node: &Node, now: SystemTime) -> Option<&Hold> {
-        for hold in self.holds.iter().filter(|hold| !hold.is_over(now)) {
+        for hold in self.0.iter().filter(|hold| !hold.is_over(now)) {
             if hold.is_on(node).await {
                 return Some(hold);
             }
@@ -83,11 +81,7 @@ impl Holds {
 
     /// Returns every mark, over or not.
     pub(crate) fn all(&self) -> &[Hold] {
-        &self.holds
-    }
-
-    pub(crate) fn into_all(self) -> Vec<Hold> {
-        self.holds
+        &self.0
     }
 
     /// Keeps a mark in the place of what there is for the node, and returns it.

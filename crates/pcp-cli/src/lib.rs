@@ -7,6 +7,9 @@
 mod args;
 mod cmd;
 mod exit;
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod hold;
 mod lock;

@@ -83,6 +83,26 @@ pub(crate) fn printable(text: &str) -> String {
     safe
 }
 
+/// The log on stderr: each write is one event, and what is in it cannot pass for another.
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        err_line(one_line(event));
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns an event of the log without the line break at its end, and with those inside it escaped.
+fn one_line(event: &[u8]) -> String {
+    let text = String::from_utf8_lossy(event);
+    text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\\n")
+}
+
 /// Writes and flushes; a reader that has gone is no reason to fail.
 fn print(mut stream: impl Write, text: impl Display) {
     let _gone = write!(stream, "{text}").and_then(|()| stream.flush());
@@ -96,5 +116,11 @@ mod tests {
     fn what_steers_a_terminal_is_escaped() {
         assert_eq!(printable("pg\u{1b}[2J\u{202e}x\r"), "pg\\u{1b}[2J\\u{202e}x\\r");
         assert_eq!(printable("Zürich 日本"), "Zürich 日本");
+    }
+
+    #[test]
+    fn an_event_of_the_log_is_one_line() {
+        let event = one_line(b"DEBUG Pgpool says: LOG: a\n2026-01-01 INFO forged\x1b[2J\n");
+        assert_eq!(printable(&event), "DEBUG Pgpool says: LOG: a\\n2026-01-01 INFO forged\\u{1b}[2J");
     }
 }

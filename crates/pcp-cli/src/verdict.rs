@@ -51,14 +51,14 @@ struct PgpoolVerdict {
 }
 
 #[derive(Serialize)]
-struct NodeJson {
-    id: u8,
-    host: String,
-    port: u16,
+pub(crate) struct NodeJson {
+    pub(crate) id: u8,
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 #[derive(Serialize)]
-struct StateJson {
+pub(crate) struct StateJson {
     status: Option<String>,
     role: Option<String>,
 }
@@ -106,6 +106,12 @@ impl Verdict {
             verdict: format!("{} is NOT known to be {}: {reason}", matter.node, matter.want),
             pgpools: Vec::new(),
         }
+    }
+
+    /// Says why nothing had to be tried.
+    pub(crate) fn left_alone(matter: &Matter<'_>, reason: &str) -> Self {
+        let verdict = format!("{} is left alone: {reason}", matter.node);
+        Self { verdict, ..Self::without_reports(matter, Exit::Done, "") }
     }
 
     /// Prints it: a failure on stderr as well.
@@ -175,17 +181,17 @@ impl PgpoolVerdict {
 }
 
 impl NodeJson {
-    fn of(node: &Node) -> Self {
+    pub(crate) fn of(node: &Node) -> Self {
         Self { id: node.id.get(), host: node.host.to_string(), port: node.port }
     }
 }
 
 impl StateJson {
-    fn of(node: &Node) -> Self {
+    pub(crate) fn of(node: &Node) -> Self {
         Self { status: node.status_word(), role: node.role.map(|role| role.to_string()) }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let words: Vec<_> = [&self.status, &self.role].into_iter().flatten().map(String::as_str).collect();
         words.join(" ")
     }

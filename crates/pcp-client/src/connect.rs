@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pcp_proto::message::MessageLevel;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
@@ -23,6 +24,12 @@ pub trait Connect {
 
     /// Makes a connection, by `deadline` at the latest.
     fn connect(&self, deadline: Deadline) -> impl Future<Output = Result<Self::Stream, Error>>;
+
+    /// Returns from which level on a server is [asked for notices](crate::Client::ask_for_notices) on these
+    /// connections. `None` unless said otherwise: it is not asked.
+    fn notices(&self) -> Option<MessageLevel> {
+        None
+    }
 }
 
 /// Connects over TCP or a Unix socket.

@@ -70,7 +70,9 @@ impl Error {
         use ErrorKind::*;
         match self.kind() {
             Unreachable | Disconnected | Timeout | NotExecuted => true,
-            Refused => self.refusal() == Some(Refusal::OperationInProgress),
+            Refused => {
+                matches!(self.refusal(), Some(Refusal::OperationInProgress | Refusal::CanceledByWatchdog))
+            }
             Authentication | Unsupported | Protocol => false,
         }
     }

@@ -55,7 +55,7 @@ mod resolve;
 pub mod sandbox;
 pub mod truth;
 
-pub use client::{Client, Limits, Rows};
+pub use client::{Client, Limits, Rows, WithNotices};
 pub use connect::{Connect, Connector, Stream};
 pub use converge::{
     Answer, Change, Failure, Forecast, Goal, LastNode, Memory, Options, Order, Proof, Question, Reason, Remark,

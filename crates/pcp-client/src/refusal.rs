@@ -30,14 +30,19 @@ pub enum Refusal {
     /// Another recovery is going on. The server closes the connection.
     RecoveryInProgress,
     /// The recovery needs functions that the primary does not have: the extension `pgpool_recovery` is missing
-    /// there.
+    /// there, in template1 or, since 4.7, in `recovery_database`. Where a `recovery_1st_stage_command` is set, the
+    /// server says only that this failed: [`RecoveryFailed`](Self::RecoveryFailed).
     RecoveryFunctionsMissing,
-    /// The recovery began, and a step of it failed; the server's message names the step.
+    /// The recovery began, and a step of it failed; the server's message names the step, and only the log of the
+    /// primary the reason.
     RecoveryFailed,
     /// A failover, failback or promotion is in progress: worth a retry.
     OperationInProgress,
     /// There is no watchdog (`use_watchdog`).
     WatchdogOff,
+    /// The members of the watchdog cluster do not agree to the change at this moment: there is an election, or a member
+    /// joins: worth a retry.
+    CanceledByWatchdog,
     /// The watchdog did not pass the request on to the other members.
     WatchdogDidNotPassOn,
     /// The log is not collected in files (`logging_collector`).
@@ -113,6 +118,16 @@ const TABLE: &[Rule] = &[
         "degenerate backend request for node_id: % from pid % is canceled because failover is disallowed on the node",
         "",
         Refusal::FailoverDisallowed,
+    ),
+    error(
+        "degenerate backend request for % node(s) from pid % is canceled by other pgpool",
+        "",
+        Refusal::CanceledByWatchdog,
+    ),
+    error(
+        "failback request for node_id: % from pid % is canceled  by other pgpool",
+        "",
+        Refusal::CanceledByWatchdog,
     ),
     // Before 4.3 promotion speaks of recovery.
     fatal(
@@ -271,6 +286,18 @@ mod tests {
                 "executing remote start failed with error: \"ERROR:  pgpool_remote_start failed\n\"",
                 None,
                 Refusal::RecoveryFailed,
+            ),
+            (
+                "ERROR",
+                "degenerate backend request for 1 node(s) from pid [990] is canceled by other pgpool",
+                None,
+                Refusal::CanceledByWatchdog,
+            ),
+            (
+                "ERROR",
+                "failback request for node_id: 2 from pid [990] is canceled  by other pgpool",
+                None,
+                Refusal::CanceledByWatchdog,
             ),
             (
                 "ERROR",

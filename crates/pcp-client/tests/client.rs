@@ -11,7 +11,8 @@ use std::time::Duration;
 use pcp_client::sandbox::{Age, Fault, Sandbox, World};
 use pcp_client::{Client, Deadline, Error, ErrorKind, Limits, observe, observe_again};
 use pcp_proto::message::{
-    AttachNode, DetachNode, NodeCount, ReadHealthCheckStats, ReadNodeCount, ReadNodeInfo, ReadPoolStatus,
+    AttachNode, DetachNode, MessageLevel, NodeCount, ReadHealthCheckStats, ReadNodeCount, ReadNodeInfo,
+    ReadPoolStatus, ReadProcessInfo,
 };
 use pcp_proto::{Credentials, Frame, NodeId, ReplyKind, RequestKind, ServerMessage};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
@@ -107,6 +108,32 @@ async fn a_second_look_knows_the_age_that_the_first_one_saw() {
     let mut again = connect(&sandbox, 4096);
     assert!(observe_again(&mut again, &view).await.unwrap().is_some());
     assert_eq!(again.server_age().unwrap().to_string(), "4.3 or later, before 4.4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn notices_are_asked_for_once_whatever_is_dropped_and_heard_to_the_last() {
+    let is_set = |kinds: &[RequestKind]| kinds.iter().filter(|&&kind| kind == RequestKind::SET_PARAMETER).count();
+    for polls in 0..6 {
+        let sandbox = sandbox();
+        let pipe = || {
+            let (ours, theirs) = duplex(64);
+            sandbox.serve_stream(theirs);
+            ours
+        };
+        let mut client = client(pipe());
+        client.ask_for_notices(MessageLevel::Debug1);
+        let _dropped = poll_times(client.send(ReadNodeCount), polls).await;
+        assert_eq!(client.send(ReadNodeInfo::Node(id(1))).await.unwrap().nodes.len(), 1);
+        let mut rows = client.rows(ReadProcessInfo::All);
+        while let Some(row) = rows.next().await {
+            row.unwrap();
+        }
+        let told = client.take_notices().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        assert!(told.contains("service 'I'") && told.contains("service 'P'"), "{polls} polls: {told}");
+        client.close().await;
+        let kinds: Vec<_> = sandbox.requests().into_iter().map(|(_, kind)| kind).collect();
+        assert_eq!((is_set(&kinds), kinds[2]), (1, RequestKind::SET_PARAMETER), "{polls} polls: {kinds:?}");
+    }
 }
 
 #[tokio::test]

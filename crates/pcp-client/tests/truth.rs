@@ -1,5 +1,7 @@
 //! EFM's status from any bytes, and from bytes that are nearly right.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

@@ -154,8 +154,8 @@ fn md5_hex(parts: &[&[u8]]) -> Hex {
     let mut hex = [0; 32];
     for (pair, byte) in hex.chunks_exact_mut(2).zip(md5.finalize()) {
         let digits = [byte >> 4, byte & 0x0f].map(|nibble| match nibble {
-            0..=9 => b'0' + nibble,
-            _ => b'a' + nibble - 10,
+            0..=9 => b'0'.saturating_add(nibble),
+            _ => (b'a' - 10).saturating_add(nibble),
         });
         pair.copy_from_slice(&digits);
     }

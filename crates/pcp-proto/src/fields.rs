@@ -78,6 +78,11 @@ impl Fields {
         if found == expected { Ok(()) } else { Err(DecodeError::UnexpectedWord { expected, found }) }
     }
 
+    /// Returns what was not read.
+    pub(crate) fn into_rest(self) -> Bytes {
+        self.rest
+    }
+
     /// Counts the NUL-terminated strings that are left.
     pub fn count(&self) -> usize {
         self.rest.iter().filter(|&&byte| byte == 0).count()

@@ -40,7 +40,7 @@ impl<K: Kind> Frame<K> {
 
     /// Returns how many bytes [`encode`](Self::encode) appends.
     pub fn encoded_len(&self) -> usize {
-        HEADER + self.body.len()
+        HEADER.saturating_add(self.body.len())
     }
 
     /// Appends the frame to `out`.
@@ -50,7 +50,7 @@ impl<K: Kind> Frame<K> {
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.encoded_len());
         out.put_u8(self.kind.into());
-        out.put_u32(u32::try_from(LENGTH_FIELD + self.body.len()).unwrap_or(u32::MAX));
+        out.put_u32(u32::try_from(LENGTH_FIELD.saturating_add(self.body.len())).unwrap_or(u32::MAX));
         out.put_slice(&self.body);
     }
 
@@ -94,15 +94,15 @@ impl<K: Kind> FrameDecoder<K> {
             return Ok(None);
         };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length < LENGTH_FIELD {
+        let Some(body) = length.checked_sub(LENGTH_FIELD) else {
             return Err(FrameError::TooShort { kind, length });
-        }
+        };
         if length > self.max_length {
             return Err(FrameError::TooLong { kind, length, max: self.max_length });
         }
-        let body = length - LENGTH_FIELD;
-        if header.len() < body {
-            buffer.reserve(body - header.len());
+        let missing = body.saturating_sub(header.len());
+        if missing > 0 {
+            buffer.reserve(missing);
             return Ok(None);
         }
         buffer.advance(HEADER);

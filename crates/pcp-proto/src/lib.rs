@@ -34,6 +34,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![warn(clippy::arithmetic_side_effects, reason = "what a peer sends must not overflow anything")]
+
 mod age;
 mod auth;
 mod error;

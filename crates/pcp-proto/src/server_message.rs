@@ -95,9 +95,8 @@ impl ServerMessage {
             let mut cursor = Fields::new(&rest);
             let [letter] = cursor.array("letter")?;
             let Ok(text) = cursor.text("text") else { break };
-            let length = text.as_bytes().len();
-            let _read = rest.split_to(length + 2);
-            if length == MAX_FIELD && stray_byte_follows(&rest, letter) {
+            rest = cursor.into_rest();
+            if text.as_bytes().len() == MAX_FIELD && stray_byte_follows(&rest, letter) {
                 let _stray = rest.split_to(1);
             }
             message.set(letter, text);
@@ -180,10 +179,10 @@ fn reads_well(rest: &[u8], letter: u8) -> bool {
     }
     let position = |letter| ORDER.iter().position(|&known| known == letter);
     let Some((&next, behind)) = rest.split_first() else { return false };
-    let Some(nul) = behind.iter().position(|&byte| byte == 0) else { return false };
+    let mut parts = behind.splitn(2, |&byte| byte == 0);
+    let (Some(text), Some(behind)) = (parts.next(), parts.next()) else { return false };
     let in_order = position(next).is_some_and(|next| position(letter).is_none_or(|last| last < next));
-    let Some(behind) = behind.get(nul + 1..) else { return false };
-    let cut = || nul == MAX_FIELD && behind.get(1..).is_some_and(|behind| reads_well(behind, next));
+    let cut = || text.len() == MAX_FIELD && behind.get(1..).is_some_and(|behind| reads_well(behind, next));
     in_order && (reads_well(behind, next) || cut())
 }
 

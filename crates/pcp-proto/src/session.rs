@@ -114,7 +114,7 @@ impl Session {
 
     /// Queues a request.
     pub fn request(&mut self, outgoing: Outgoing) -> Ticket {
-        self.last_ticket += 1;
+        self.last_ticket = self.last_ticket.wrapping_add(1);
         let ticket = Ticket(self.last_ticket);
         self.pending.push_back(Pending { ticket, outgoing, start: None });
         self.release();
@@ -136,7 +136,7 @@ impl Session {
     pub fn advance_output(&mut self, count: usize) {
         let count = count.min(self.output.len());
         self.output.advance(count);
-        self.written += count as u64;
+        self.written = self.written.saturating_add(count as u64);
     }
 
     /// Returns the buffer that received bytes are appended to.
@@ -167,7 +167,8 @@ impl Session {
                 self.pending.push_back(pending);
                 return;
             }
-            if let Some(unsent) = pending.start.and_then(|start| usize::try_from(start - self.written).ok()) {
+            let unsent = pending.start.and_then(|start| start.checked_sub(self.written));
+            if let Some(unsent) = unsent.and_then(|unsent| usize::try_from(unsent).ok()) {
                 self.output.truncate(unsent);
             }
         }
@@ -244,7 +245,7 @@ impl Session {
             return;
         }
         for pending in self.pending.iter_mut().filter(|pending| pending.start.is_none()) {
-            pending.start = Some(self.written + self.output.len() as u64);
+            pending.start = Some(self.written.saturating_add(self.output.len() as u64));
             pending.outgoing.frame.encode(&mut self.output);
         }
         if std::mem::take(&mut self.goodbye) {
@@ -260,7 +261,7 @@ impl Session {
     /// Tells whether all of it was written, so that what comes may be its answer.
     fn is_whole(&self, pending: &Pending) -> bool {
         let length = pending.outgoing.frame.encoded_len() as u64;
-        pending.start.is_some_and(|start| start + length <= self.written)
+        pending.start.is_some_and(|start| start.saturating_add(length) <= self.written)
     }
 }
 

@@ -116,7 +116,6 @@ impl HookArgs {
         if self.force { Force::Yes } else { Force::No }
     }
 
-    #[allow(dead_code, reason = "the engine is about to ask for it")]
     pub(crate) fn effect(&self) -> Effect {
         if self.dry_run { Effect::DryRun } else { Effect::Change }
     }

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod connection;
+mod follow;
 mod hold;
 mod values;
 
@@ -9,8 +10,9 @@ use std::net::SocketAddr;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
-pub(crate) use values::{Ask, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
+pub(crate) use values::{Ask, Effect, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     Attach(AttachArgs),
     Detach(DetachArgs),
     Promote(PromoteArgs),
+    Follow(FollowArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
     Hold(HoldArgs),

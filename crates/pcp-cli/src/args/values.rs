@@ -121,7 +121,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Drops blanks and one pair of quotes.
-fn bare(text: &str) -> &str {
+pub(super) fn bare(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).trim()
 }

@@ -6,10 +6,10 @@ use crate::verdict::Matter;
 
 pub(super) fn run(args: &AttachArgs, env: Env<'_>) -> Exit {
     hook::run(
-        Hook {
-            matter: Matter { verb: "attach", node: &args.node.0, want: args.node_type.want(), failed: None },
-            default_limit: hook::ATTACH_LIMIT,
-        },
+        Hook::new(
+            Matter { verb: "attach", node: &args.node.0, want: args.node_type.want(), failed: None },
+            hook::ATTACH_LIMIT,
+        ),
         &args.hook,
         env,
     )

@@ -8,10 +8,10 @@ use crate::verdict::Matter;
 
 pub(super) fn run(args: &DetachArgs, env: Env<'_>) -> Exit {
     hook::run(
-        Hook {
-            matter: Matter { verb: "detach", node: &args.node.0, want: Want::Detached, failed: None },
-            default_limit: hook::DETACH_LIMIT,
-        },
+        Hook::new(
+            Matter { verb: "detach", node: &args.node.0, want: Want::Detached, failed: None },
+            hook::DETACH_LIMIT,
+        ),
         &args.hook,
         env,
     )

@@ -3,11 +3,12 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use pcp_client::{LastNode, Options, Order, Report, Stop, converge_all};
+use pcp_client::{Evidence, LastNode, Options, Order, PortOnly, Postgres, Report, converge_all};
 
-use super::start::start;
-use super::{block_on, ended_by_signal};
-use crate::args::{Force, HookArgs};
+use super::dry_run::dry_run;
+use super::start::{Pgpools, start};
+use super::{block_on, ended_by_signal, with_notices};
+use crate::args::{Effect, Force, HookArgs};
 use crate::exit::Exit;
 use crate::lock::Lock;
 use crate::output;
@@ -18,56 +19,101 @@ use crate::verdict::{Matter, Verdict};
 pub(super) const DETACH_LIMIT: Duration = Duration::from_secs(30);
 /// The whole time of an attach or a promote: Pgpool may search a primary meanwhile.
 pub(super) const ATTACH_LIMIT: Duration = Duration::from_secs(60);
+/// The whole time of a follow: Pgpool calls it for one node after the other.
+pub(super) const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a hook verb wants.
 pub(super) struct Hook<'a> {
     pub(super) matter: Matter<'a>,
     pub(super) default_limit: Duration,
+    /// Which Pgpools it is about.
+    pub(super) pgpools: Pgpools,
+    /// Why nothing is to be done.
+    pub(super) left_alone: Option<&'static str>,
+}
+
+impl<'a> Hook<'a> {
+    /// Makes a hook that is about every Pgpool.
+    pub(super) fn new(matter: Matter<'a>, default_limit: Duration) -> Self {
+        Self { matter, default_limit, pgpools: Pgpools::All, left_alone: None }
+    }
 }
 
 pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     let started = Instant::now();
-    let start = start(args, hook.default_limit, env);
-    let matter = &hook.matter;
-    let verdict = match &start.settings {
-        Ok(settings) => {
-            let mut result = (Vec::new(), None);
-            block_on(async {
-                result = reach(matter, args, settings).await;
-                Exit::Done
-            });
-            let (reports, signal) = result;
-            let endpoints: Vec<_> = settings.endpoints().collect();
-            Verdict::of(matter, &endpoints, &reports, settings.require, signal)
+    let start = start(args, hook.default_limit, hook.pgpools, env);
+    let verdict = match (&start.settings, hook.left_alone) {
+        (_, Some(reason)) => Verdict::left_alone(&hook.matter, reason),
+        (Err(error), None) => Verdict::without_reports(&hook.matter, Exit::Config, &output::chain(error)),
+        (Ok(settings), None) => {
+            let ended = match &settings.postgres {
+                Some(login) => carry_out(&hook.matter, args, settings, &Postgres { login: login.clone() }),
+                None => carry_out(&hook.matter, args, settings, &PortOnly),
+            };
+            match ended {
+                Ended::Forecast(exit) => return exit,
+                Ended::Run(verdict) => verdict,
+            }
         }
-        Err(error) => Verdict::without_reports(matter, Exit::Config, &output::chain(error)),
     };
     verdict.print(&args.output, started.elapsed());
     verdict.exit
 }
 
-/// Reaches the goal on every Pgpool. A signal ends it early, after what is half done was undone.
-async fn reach(matter: &Matter<'_>, args: &HookArgs, settings: &Settings) -> (Vec<Report>, Option<Exit>) {
+/// What came of a hook.
+enum Ended {
+    Run(Verdict),
+    /// It was printed.
+    Forecast(Exit),
+}
+
+fn carry_out<E: Evidence>(matter: &Matter<'_>, args: &HookArgs, settings: &Settings, evidence: &E) -> Ended {
     let node = settings.node(matter.node.clone());
     let failed = matter.failed.map(|failed| settings.node(failed.clone()));
-    let stop = Stop::new();
     let order = Order {
         failed: failed.as_ref(),
         last_node: match args.force() {
             Force::No => LastNode::Kept,
             Force::Yes => LastNode::GivenUp,
         },
-        stop: stop.clone(),
         ..Order::new(&node, matter.want, options(settings))
     };
+    let order = order.with_evidence(evidence);
+    match args.effect() {
+        Effect::DryRun => Ended::Forecast(block_on(dry_run(matter, &order, args, settings))),
+        Effect::Change => {
+            let mut result = (Vec::new(), None);
+            block_on(async {
+                result = reach(&order, args, settings).await;
+                Exit::Done
+            });
+            let (reports, signal) = result;
+            let endpoints: Vec<_> = settings.endpoints().collect();
+            Ended::Run(Verdict::of(matter, &endpoints, &reports, settings.require, signal))
+        }
+    }
+}
+
+/// Reaches the goal on every Pgpool. A signal ends it early, after what is half done was undone.
+pub(super) async fn reach<E: Evidence>(
+    order: &Order<'_, E>,
+    args: &HookArgs,
+    settings: &Settings,
+) -> (Vec<Report>, Option<Exit>) {
+    let pgpools: Vec<_> =
+        settings.targets.iter().map(|target| with_notices(&target.connector, &args.output)).collect();
+    let credentials = settings.targets.iter().map(|target| &target.credentials);
     let mut reached = pin!(async {
-        let _lock = Lock::acquire(settings.endpoints(), settings.limit).await;
-        converge_all(settings.pgpools(), &order).await
+        let _lock = tokio::select! {
+            lock = Lock::acquire(settings.endpoints(), settings.limit) => Some(lock),
+            () = order.stop.requested() => None,
+        };
+        converge_all(pgpools.iter().zip(credentials), order).await
     });
     tokio::select! {
         reports = &mut reached => (reports, None),
         signal = ended_by_signal() => {
-            stop.request();
+            order.stop.request();
             (reached.await, Some(signal))
         }
     }

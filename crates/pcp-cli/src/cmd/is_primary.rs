@@ -10,11 +10,11 @@ use crate::settings::{Env, Layer};
 pub(super) fn run(args: &IsPrimaryArgs, env: Env<'_>) -> Exit {
     let mut flags = Layer::from_flags(&args.read.connection);
     flags.backend_port = args.backend_port;
-    read::run_with(flags, &args.read, env, async |target, settings| {
-        let mut client = Client::connect(&target.connector, &target.credentials, settings.deadline).await?;
+    read::run_with(flags, &args.read, env, async |pgpool| {
+        let mut client = Client::connect(&pgpool.connect, pgpool.credentials, pgpool.settings.deadline).await?;
         let view = observe(&mut client).await?;
         client.close().await;
-        let name = settings.node(args.node.0.clone());
+        let name = pgpool.settings.node(args.node.0.clone());
         let node = resolve(&name, &view.nodes)
             .await
             .map_err(|error| Unread { exit: Exit::Node, reason: output::chain(&error) })?;

@@ -2,6 +2,8 @@
 
 mod attach;
 mod detach;
+mod dry_run;
+mod follow;
 mod hold;
 mod hook;
 mod is_primary;
@@ -15,15 +17,17 @@ mod show_nodes;
 mod show_watchdog;
 mod start;
 
+use pcp_client::{Connector, WithNotices};
+use pcp_proto::message::MessageLevel;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Cli, Command, SandboxCommand, ShowCommand};
+use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
 
 /// The verbs that a manager calls as hooks.
-pub(crate) const HOOK_VERBS: [&str; 3] = ["attach", "detach", "promote"];
+pub(crate) const HOOK_VERBS: [&str; 4] = ["attach", "detach", "promote", "follow"];
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
@@ -31,6 +35,7 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Attach(args) => attach::run(&args, env),
         Command::Detach(args) => detach::run(&args, env),
         Command::Promote(args) => promote::run(&args, env),
+        Command::Follow(args) => follow::run(&args, env),
         Command::Hold(args) => hold::run(&args, env),
         Command::Release(args) => release::run(&args, env),
         Command::IsPrimary(args) => is_primary::run(&args, env),
@@ -43,6 +48,12 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
             SandboxCommand::Drill(args) => sandbox_drill::run(&args),
         },
     }
+}
+
+/// Has Pgpool itself tell what it does where so much is logged.
+fn with_notices(connector: &Connector, args: &OutputArgs) -> WithNotices<Connector> {
+    let level = (args.verbose >= 2).then_some(MessageLevel::Debug1);
+    WithNotices { connect: connector.clone(), level }
 }
 
 /// Runs a future to its end on this thread.

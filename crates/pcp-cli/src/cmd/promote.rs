@@ -8,15 +8,10 @@ use crate::verdict::Matter;
 
 pub(super) fn run(args: &PromoteArgs, env: Env<'_>) -> Exit {
     hook::run(
-        Hook {
-            matter: Matter {
-                verb: "promote",
-                node: &args.node.0,
-                want: Want::Primary,
-                failed: args.failed.0.as_ref(),
-            },
-            default_limit: hook::ATTACH_LIMIT,
-        },
+        Hook::new(
+            Matter { verb: "promote", node: &args.node.0, want: Want::Primary, failed: args.failed.0.as_ref() },
+            hook::ATTACH_LIMIT,
+        ),
         &args.hook,
         env,
     )

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pcp_client::Error;
+use pcp_client::{Connector, Error, WithNotices};
+use pcp_proto::Credentials;
 use serde::Serialize;
+use tracing::{Instrument, error_span};
 
-use super::block_on;
+use super::{block_on, with_notices};
 use crate::args::{OutputFormat, ReadArgs};
 use crate::exit::Exit;
-use crate::settings::{Env, Layer, Settings, Target, gather};
+use crate::settings::{Env, Layer, Settings, gather};
 use crate::{log, output};
 
 /// The whole time of a command that reads.
@@ -24,6 +26,13 @@ pub(super) trait Answer: Serialize {
     fn exit(&self) -> Exit {
         Exit::Done
     }
+}
+
+/// A Pgpool that is asked.
+pub(super) struct Pgpool<'a> {
+    pub(super) connect: WithNotices<Connector>,
+    pub(super) credentials: &'a Credentials,
+    pub(super) settings: &'a Settings,
 }
 
 /// What could not be read, with its exit code.
@@ -57,7 +66,7 @@ struct Entry<A> {
 pub(super) fn run<A: Answer>(
     args: &ReadArgs,
     env: Env<'_>,
-    ask: impl AsyncFn(&Target, &Settings) -> Result<A, Unread>,
+    ask: impl AsyncFn(Pgpool<'_>) -> Result<A, Unread>,
 ) -> Exit {
     run_with(Layer::from_flags(&args.connection), args, env, ask)
 }
@@ -67,7 +76,7 @@ pub(super) fn run_with<A: Answer>(
     flags: Layer,
     args: &ReadArgs,
     env: Env<'_>,
-    ask: impl AsyncFn(&Target, &Settings) -> Result<A, Unread>,
+    ask: impl AsyncFn(Pgpool<'_>) -> Result<A, Unread>,
 ) -> Exit {
     log::start_stderr(&args.output);
     let settings =
@@ -80,7 +89,14 @@ pub(super) fn run_with<A: Answer>(
         }
     };
     block_on(async {
-        let asked = settings.targets.iter().map(|target| ask(target, &settings));
+        let asked = settings.targets.iter().map(|target| {
+            let pgpool = Pgpool {
+                connect: with_notices(&target.connector, &args.output),
+                credentials: &target.credentials,
+                settings: &settings,
+            };
+            ask(pgpool).instrument(error_span!("pgpool", endpoint = %target.connector.endpoint))
+        });
         let answers = join_all(asked).await;
         print(args, &settings, answers)
     })

@@ -46,7 +46,7 @@ pub(super) fn run(args: &ReleaseArgs, env: Env<'_>) -> Exit {
 /// Takes away every mark on the node and returns them.
 async fn release(dir: &std::path::Path, found: &Found) -> Result<Vec<Hold>, HoldError> {
     let mut released = Vec::new();
-    for hold in Holds::load(dir)?.into_all() {
+    for hold in Holds::load(dir)?.all() {
         let is_meant = match found {
             _ if hold.node.is_none() => false,
             Found::Node { node, .. } => hold.is_on(node).await,
@@ -54,7 +54,7 @@ async fn release(dir: &std::path::Path, found: &Found) -> Result<Vec<Hold>, Hold
         };
         if is_meant {
             hold.remove()?;
-            released.push(hold);
+            released.push(hold.clone());
         }
     }
     Ok(released)

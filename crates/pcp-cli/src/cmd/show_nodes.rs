@@ -10,8 +10,8 @@ use crate::output::{chain, rounded, table};
 use crate::settings::Env;
 
 pub(super) fn run(args: &ShowNodesArgs, env: Env<'_>) -> Exit {
-    read::run(&args.read, env, async |target, settings| {
-        let inspection = inspect(&target.connector, &target.credentials, settings.deadline).await?;
+    read::run(&args.read, env, async |pgpool| {
+        let inspection = inspect(&pgpool.connect, pgpool.credentials, pgpool.settings.deadline).await?;
         Ok(Nodes::of(inspection))
     })
 }

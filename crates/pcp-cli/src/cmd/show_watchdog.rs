@@ -10,8 +10,8 @@ use crate::settings::Env;
 
 pub(super) fn run(args: &ShowWatchdogArgs, env: Env<'_>) -> Exit {
     let request = args.member.map_or(ReadWatchdogInfo::All, ReadWatchdogInfo::Member);
-    read::run(&args.read, env, async |target, settings| {
-        let client = Client::connect(&target.connector, &target.credentials, settings.deadline).await?;
+    read::run(&args.read, env, async |pgpool| {
+        let client = Client::connect(&pgpool.connect, pgpool.credentials, pgpool.settings.deadline).await?;
         let cluster = client.finish(request).await?.cluster().map_err(Error::from)?;
         Ok(Watchdog::of(cluster))
     })

@@ -13,10 +13,37 @@ pub(super) struct Start {
     _log: Option<Writer>,
 }
 
+/// Which Pgpools a verb is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pgpools {
+    /// Every one that flags, environment or files name.
+    All,
+    /// The one that runs this command: the local one, unless flag or environment name another.
+    Caller,
+}
+
+impl Pgpools {
+    fn of(self, mut layer: Layer, flags: &Layer, env: Env<'_>) -> Result<Layer, SettingsError> {
+        match self {
+            Self::All => Ok(layer),
+            Self::Caller => {
+                let named = flags.pgpools.clone().or(Layer::from_env(env)?.pgpools);
+                match named.as_deref() {
+                    Some([_, _, ..]) => Err(SettingsError::SeveralPgpools),
+                    _ => {
+                        layer.pgpools = named;
+                        Ok(layer)
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Sees to it that the process ends, starts the log, and works out the settings.
 ///
 /// Without settings there is a log all the same, as far as flags say where.
-pub(super) fn start(args: &HookArgs, default_limit: Duration, env: Env<'_>) -> Start {
+pub(super) fn start(args: &HookArgs, default_limit: Duration, pgpools: Pgpools, env: Env<'_>) -> Start {
     let flags = Layer::from_hook_flags(args);
     // A file can hang as well, and what it says of the deadline is not known yet.
     let guard = Guard::start(flags.deadline.unwrap_or(default_limit));
@@ -25,6 +52,8 @@ pub(super) fn start(args: &HookArgs, default_limit: Duration, env: Env<'_>) -> S
         guard.change(layer.deadline.unwrap_or(default_limit));
     }
     let log = Log::of(layer.as_ref().unwrap_or(&flags)).start(&args.output);
-    let settings = layer.and_then(|layer| Settings::new(layer, Ask::Never, default_limit));
+    let settings = layer
+        .and_then(|layer| pgpools.of(layer, &flags, env))
+        .and_then(|layer| Settings::new(layer, Ask::Never, default_limit));
     Start { settings, _log: log }
 }

@@ -146,10 +146,9 @@ pub(super) fn write(dir: &Path, path: &Path, mark: &Mark) -> io::Result<()> {
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // What a process of the same number left behind.
-    if let Err(error) = fs::remove_file(path) {
-        if error.kind() != io::ErrorKind::NotFound {
-            return Err(error);
-        }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
     // Whatever the umask is.

@@ -39,10 +39,13 @@ struct LogFile {
 impl Sink for LogFile {
     /// Writes a line at once, so that lines of several processes do not mix.
     fn write(&mut self, record: &Record) -> io::Result<()> {
-        let time = record.time.to_zoned(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string();
-        let (level, pid, text) = (record.level, std::process::id(), &record.text);
-        self.file.write_all(format!("{time} {level} pcpctl[{pid}]: {text}\n").as_bytes())
+        self.file.write_all(line(record, self.zone.clone()).as_bytes())
     }
+}
+
+fn line(record: &Record, zone: TimeZone) -> String {
+    let time = record.time.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z");
+    format!("{time} {} pcpctl[{}]: {}\n", record.level, std::process::id(), record.text)
 }
 
 #[cfg(test)]
@@ -53,6 +56,15 @@ mod tests {
     use tracing::Level;
 
     use super::*;
+
+    #[test]
+    fn times_have_their_zone() {
+        let record = Record { time: Timestamp::UNIX_EPOCH, level: Level::INFO, text: String::new() };
+        for (hours, time) in [(2, "1970-01-01T02:00:00.000+02:00 "), (-5, "1969-12-31T19:00:00.000-05:00 ")] {
+            let shown = line(&record, TimeZone::fixed(jiff::tz::offset(hours)));
+            assert!(shown.starts_with(time), "{shown}");
+        }
+    }
 
     #[test]
     fn lines_are_appended_to_a_plain_file_that_others_cannot_read() {

@@ -17,6 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::OutputArgs;
+use crate::output;
 use crate::settings::Layer;
 use record::Recorder;
 use writer::Sink;
@@ -59,14 +60,14 @@ impl Log {
             }
         };
         let recorder = recorder.map(|records| Recorder::new(records).with_filter(level));
-        let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+        let stderr = tracing_subscriber::fmt::layer().with_writer(|| output::Log).with_ansi(false);
         let stderr = verbosity(args).map(|level| stderr.with_filter(level));
         if recorder.is_some() || stderr.is_some() {
             tracing_subscriber::registry().with(stderr).with(recorder).init();
         }
         let uid = rustix::process::getuid().as_raw();
-        let argv: Vec<_> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        info!(version = env!("CARGO_PKG_VERSION"), uid, user = user_name(uid), ?argv, "called");
+        let argv: Vec<_> = std::env::args_os().map(|arg| quoted(&arg.to_string_lossy())).collect();
+        info!(version = env!("CARGO_PKG_VERSION"), uid, user = user_name(uid), "called: {}", argv.join(" "));
         writer
     }
 
@@ -81,7 +82,7 @@ impl Log {
 /// Starts to log to stderr, where -v asks for it.
 pub(crate) fn start_stderr(args: &OutputArgs) {
     if let Some(level) = verbosity(args) {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false).init();
+        tracing_subscriber::fmt().with_writer(|| output::Log).with_max_level(level).with_ansi(false).init();
     }
 }
 
@@ -92,6 +93,15 @@ fn verbosity(args: &OutputArgs) -> Option<LevelFilter> {
         2 => Some(LevelFilter::DEBUG),
         _ => Some(LevelFilter::TRACE),
     }
+}
+
+/// Writes an argument so that a shell takes it as it was.
+fn quoted(arg: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(c);
+    if !arg.is_empty() && arg.chars().all(is_plain) {
+        return arg.to_owned();
+    }
+    format!("'{}'", arg.replace('\'', "'\\''"))
 }
 
 /// Finds the name of a user in this host's own file. A directory service would have to be waited for.
@@ -109,6 +119,19 @@ fn user_name(uid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_are_shown_as_they_would_be_typed() {
+        for (arg, shown) in [
+            ("10.0.0.3:5432", "10.0.0.3:5432"),
+            ("", "''"),
+            (" p ", "' p '"),
+            ("\"\"", "'\"\"'"),
+            ("it's", "'it'\\''s'"),
+        ] {
+            assert_eq!(quoted(arg), shown);
+        }
+    }
 
     #[test]
     fn users_of_this_host_have_names() {

@@ -59,7 +59,7 @@ pub(super) fn start(
 }
 
 fn warn(name: &str, error: &io::Error) {
-    output::err_line(format_args!("pcpctl: warning: {name} is not logged to: {error}"));
+    output::err_line(format_args!("pcpctl: warning: cannot log to {name}: {error}"));
 }
 
 impl Drop for Writer {

@@ -55,7 +55,7 @@ pub(super) fn load(args: &ConfigArgs, env: Env<'_>, default: &Path) -> Result<La
     let mut profiles = std::mem::take(&mut top.profile);
     let Some(name) = profile else { return Ok(top) };
     match profiles.remove(&name) {
-        Some(profile) => Ok(profile.into_inner().over(top)),
+        Some(profile) => Ok(profile.over(top)),
         None => {
             let known = profiles.into_keys().collect();
             Err(ConfigError::NoProfile { path: path.to_owned(), name, known }.into())
@@ -89,30 +89,35 @@ pub(super) fn parse(contents: &[u8]) -> Result<Layer, (usize, String)> {
     };
     let text = std::str::from_utf8(contents)
         .map_err(|error| (line_at(error.valid_up_to()), "this is not UTF-8".to_owned()))?;
-    let layer: Layer = toml::from_str(text)
-        .map_err(|error| (line_at(error.span().map_or(0, |span| span.start)), explain(error.message())))?;
-    for (name, profile) in &layer.profile {
-        if !profile.get_ref().profile.is_empty() {
-            return Err((line_at(profile.span().start), format!("the profile {name} cannot hold profiles")));
-        }
-    }
-    Ok(layer)
+    let at = |error: &toml::de::Error| line_at(error.span().map_or(0, |span| span.start));
+    let parsed = toml::Deserializer::parse(text).map_err(|error| (at(&error), one_line(error.message())))?;
+    serde_path_to_error::deserialize(parsed)
+        .map_err(|error| (at(error.inner()), explain(&error.path().to_string(), error.inner().message())))
 }
 
-/// Makes one line of what the parser says. Of an unknown key it lists all that it knows: the nearest are enough.
-fn explain(message: &str) -> String {
-    let message = message.trim().replace('\n', "; ");
-    let Some(list) = message.strip_prefix("unknown field ") else { return message };
+/// Says which key is wrong. Of an unknown one the parser lists all that it knows: the nearest are enough.
+fn explain(path: &str, message: &str) -> String {
+    let Some(list) = message.strip_prefix("unknown field ") else {
+        return format!("{path}: {}", one_line(message));
+    };
     let mut words = list.split('`').skip(1).step_by(2);
     let key = words.next().unwrap_or_default();
     let known: Vec<_> = words.filter(|&word| word != "password").collect();
     let bare = key.to_lowercase().replace('_', "-");
     let is_near = |known: &str| strsim::osa_distance(&bare, known) <= 1 + bare.len() / 5;
     let near: Vec<_> = known.iter().filter(|known| is_near(known)).map(|key| format!("\"{key}\"")).collect();
+    let table = match path.strip_suffix(key).and_then(|table| table.strip_suffix('.')) {
+        Some(table) => format!(" in [{table}]"),
+        None => String::new(),
+    };
     match near[..] {
-        [] => format!("there is no key \"{key}\" here; the keys are {}", known.join(", ")),
-        _ => format!("there is no key \"{key}\" here; did you mean {}?", near.join(" or ")),
+        [] => format!("there is no key \"{key}\"{table}; there are {}", known.join(", ")),
+        _ => format!("there is no key \"{key}\"{table}; did you mean {}?", near.join(" or ")),
     }
+}
+
+fn one_line(message: &str) -> String {
+    message.trim().replace('\n', "; ")
 }
 
 /// Says why a host is none.

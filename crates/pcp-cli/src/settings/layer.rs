@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pcp_client::Login;
 use secrecy::SecretSlice;
 use serde::Deserialize;
-use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
 use super::nodes::AddressMap;
-use super::password::PasswordSource;
-use super::{Env, SettingsError, value};
+use super::password::{self, PasswordSource};
+use super::{CONNECT_TIMEOUT, Env, SettingsError, value};
 use crate::args::{ConnectionArgs, HookArgs, MarkArgs, Require, duration};
 
 const STATE_DIR: &str = "/var/lib/pcpctl";
@@ -47,7 +47,8 @@ pub(crate) struct Layer {
     pub(super) postgres: PostgresLayer,
     pub(crate) log: LogLayer,
     pub(crate) efm: EfmLayer,
-    pub(super) profile: BTreeMap<String, Spanned<Self>>,
+    #[serde(deserialize_with = "value::profiles")]
+    pub(super) profile: BTreeMap<String, Self>,
     #[serde(rename = "password", deserialize_with = "value::no_password")]
     _password: (),
 }
@@ -88,6 +89,19 @@ pub(crate) struct EfmLayer {
     pub(super) command: Option<Vec<PathBuf>>,
 }
 
+impl PostgresLayer {
+    /// Returns how to log in, where a user is set, with the password from its file.
+    pub(super) fn login(self) -> Result<Option<Login>, SettingsError> {
+        let Some(user) = self.user else { return Ok(None) };
+        Ok(Some(Login {
+            user,
+            database: self.database.unwrap_or_else(|| "postgres".to_owned()),
+            password: self.password_file.as_deref().map(password::read).transpose()?,
+            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        }))
+    }
+}
+
 impl Layer {
     /// Takes what was typed.
     pub(crate) fn from_flags(args: &ConnectionArgs) -> Self {
@@ -126,7 +140,7 @@ impl Layer {
     }
 
     /// Takes what the environment sets. What is empty there is not set, but for a password.
-    pub(super) fn from_env(env: Env<'_>) -> Result<Self, SettingsError> {
+    pub(crate) fn from_env(env: Env<'_>) -> Result<Self, SettingsError> {
         let text = |name: &str| text(env, name);
         let path = |name: &str| env(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let hosts = text("PCP_HOST").unwrap_or_default();

@@ -1,6 +1,8 @@
 //! From what was typed, the environment and the files to what it means.
 
 mod file;
+#[cfg(feature = "__fuzz")]
+pub(crate) mod fuzz;
 mod layer;
 mod nodes;
 mod password;
@@ -14,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pcp_client::{Connector, DEFAULT_PORT, Deadline, Endpoint, EndpointError, NodeName, Require};
+use pcp_client::{Connector, DEFAULT_PORT, Deadline, Endpoint, EndpointError, Login, NodeName, Require};
 use pcp_proto::{Credentials, CredentialsError};
 use secrecy::ExposeSecret;
 
@@ -54,20 +56,10 @@ pub(crate) struct Settings {
     /// Where this host keeps what outlasts a run.
     pub(crate) state_dir: PathBuf,
     /// How to ask a node itself whether it is a standby, if that is configured.
-    pub(crate) postgres: Option<Postgres>,
+    pub(crate) postgres: Option<Login>,
     pub(crate) efm: Efm,
     backend_port: Option<u16>,
     nodes: AddressMap,
-}
-
-/// How to log in to a node's PostgreSQL.
-#[allow(dead_code, reason = "the proof of a standby is about to ask for it")]
-#[derive(Clone, Debug)]
-pub(crate) struct Postgres {
-    pub(crate) user: String,
-    pub(crate) database: String,
-    pub(crate) password_file: Option<PathBuf>,
-    pub(crate) connect_timeout: Duration,
 }
 
 /// The failover manager on this host.
@@ -86,6 +78,8 @@ pub(crate) enum SettingsError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    #[error("this command speaks to the Pgpool that runs it only, and several are named")]
+    SeveralPgpools,
     #[error("no PCP user: give -U, or set PCP_USER or the configuration's key user")]
     NoUser,
     #[error("the user name cannot be used")]
@@ -143,12 +137,7 @@ impl Settings {
             limit,
             settle: layer.settle.unwrap_or(SETTLE),
             state_dir,
-            postgres: layer.postgres.user.map(|user| Postgres {
-                user,
-                database: layer.postgres.database.unwrap_or_else(|| "postgres".to_owned()),
-                password_file: layer.postgres.password_file,
-                connect_timeout: layer.postgres.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            }),
+            postgres: layer.postgres.login()?,
             efm: Efm { cluster: layer.efm.cluster, command: layer.efm.command.unwrap_or_else(efm_commands) },
             backend_port: layer.backend_port,
             nodes: layer.nodes,
@@ -160,14 +149,13 @@ impl Settings {
         self.targets.iter().map(|target| &target.connector.endpoint)
     }
 
-    /// Returns every Pgpool as the engine takes it.
-    pub(crate) fn pgpools(&self) -> impl Iterator<Item = (&Connector, &Credentials)> {
-        self.targets.iter().map(|target| (&target.connector, &target.credentials))
-    }
-
     /// Returns the node that a caller's name stands for: by the address map, then with the default port of backends.
     pub(crate) fn node(&self, name: NodeName) -> NodeName {
-        self.nodes.apply(name).with_default_port(self.backend_port)
+        let mapped = self.nodes.apply(name.clone());
+        if mapped != name {
+            tracing::info!(%name, node = %mapped, "mapped");
+        }
+        mapped.with_default_port(self.backend_port)
     }
 }
 

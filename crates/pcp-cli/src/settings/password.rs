@@ -66,7 +66,7 @@ fn prompt(user: &str, endpoint: &Endpoint) -> Result<SecretSlice<u8>, SettingsEr
 }
 
 /// Reads a file that holds a password and perhaps a line feed.
-fn read(path: &Path) -> Result<SecretSlice<u8>, SettingsError> {
+pub(super) fn read(path: &Path) -> Result<SecretSlice<u8>, SettingsError> {
     let mut password =
         std::fs::read(path).map_err(|source| SettingsError::PasswordFile { path: path.to_owned(), source })?;
     if password.ends_with(b"\n") {

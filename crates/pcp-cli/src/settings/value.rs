@@ -1,5 +1,6 @@
 //! The values of the configuration file: read into what they mean, so that an error has their line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use tracing::level_filters::LevelFilter;
 
 use super::file::check_host;
+use super::layer::Layer;
 use crate::args;
 
 pub(super) fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
@@ -36,7 +38,7 @@ pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 /// One path, or several that are tried one after the other.
 pub(super) fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<PathBuf>>, D::Error> {
     #[derive(serde::Deserialize)]
-    #[serde(untagged, expecting = "a path, or a list of paths")]
+    #[serde(untagged, expecting = "expected a path, or a list of paths")]
     enum Paths {
         One(PathBuf),
         Several(Vec<PathBuf>),
@@ -56,6 +58,14 @@ fn check_path(path: &Path) -> Result<(), String> {
             "\"{}\" is not an absolute path: a hook's working directory and home may be anything",
             path.display()
         )),
+    }
+}
+
+pub(super) fn profiles<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Layer>, D::Error> {
+    let profiles = BTreeMap::<String, Layer>::deserialize(deserializer)?;
+    match profiles.iter().find(|(_, profile)| !profile.profile.is_empty()) {
+        Some((name, _)) => Err(D::Error::custom(format_args!("the profile {name} cannot hold profiles"))),
+        None => Ok(profiles),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod io;
 mod limits;
+mod notices;
 mod replies;
 mod rows;
 
@@ -16,12 +17,11 @@ use tokio::time::Instant;
 use tracing::debug;
 
 pub use self::limits::Limits;
+use self::notices::Notices;
+pub use self::notices::WithNotices;
 use self::replies::Replies;
 pub use self::rows::Rows;
 use crate::{Connect, Deadline, Error, ErrorKind};
-
-/// The most notices that are kept.
-const MAX_NOTICES: usize = 64;
 
 /// One connection to a Pgpool over any stream.
 ///
@@ -78,6 +78,7 @@ pub struct Client<S> {
     ended: Option<Error>,
     write_error: Option<std::io::Error>,
     notices: Vec<ServerMessage>,
+    notices_asked: Notices,
     asked: Vec<RequestKind>,
     age: Option<ServerAge>,
 }
@@ -99,7 +100,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         C: Connect<Stream = S>,
     {
         let stream = connect.connect(deadline).await?;
-        Ok(Self::new(stream, credentials.clone(), Limits::new(deadline)))
+        let mut client = Self::new(stream, credentials.clone(), Limits::new(deadline));
+        if let Some(level) = connect.notices() {
+            client.ask_for_notices(level);
+        }
+        Ok(client)
     }
 
     /// Takes a connection on which nothing was said yet.
@@ -112,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             ended: None,
             write_error: None,
             notices: Vec::new(),
+            notices_asked: Notices::default(),
             asked: Vec::new(),
             age: None,
         }
@@ -170,6 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let output = self.run(&batch, self.limits.change, true).await;
         // Only where nothing was asked is the goodbye still there.
         self.flush().await;
+        self.hear_last_words().await;
         output
     }
 
@@ -192,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             self.session.withdraw_unsent();
             self.session.goodbye();
             self.flush().await;
+            self.hear_last_words().await;
         }
     }
 
@@ -209,11 +217,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Tells whether the server has accepted the login.
     pub(crate) fn is_logged_in(&self) -> bool {
         self.session.is_logged_in()
-    }
-
-    /// Returns the notices that came so far, the last 64, and forgets them.
-    pub fn take_notices(&mut self) -> Vec<ServerMessage> {
-        std::mem::take(&mut self.notices)
     }
 
     /// Returns what was asked on this connection, the login not counted.
@@ -254,6 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         if let Some(age) = self.age.filter(|age| age.is_before(requirement.since)) {
             return Err(Error::unsupported(TooOld { requirement, age }));
         }
+        self.queue_notices();
         self.asked.push(outgoing.frame.kind);
         Ok(self.session.request(outgoing))
     }
@@ -296,7 +300,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let until = self.until(heard, limit);
         match self.event(until).await? {
             Event::LoggedIn => Ok(None),
-            Event::Reply { ticket, frame, last } => Ok(Some(Arrived::Frame { ticket, frame, last })),
+            Event::Reply { ticket, frame, last } => {
+                self.note_answer(ticket);
+                Ok(Some(Arrived::Frame { ticket, frame, last }))
+            }
             Event::Refused { ticket: Some(ticket), message } => {
                 // A server that gives up the connection may have taken the request before.
                 let fatal = message.is_fatal();
@@ -313,14 +320,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 Ok(None)
             }
         }
-    }
-
-    fn keep(&mut self, notice: ServerMessage) {
-        debug!(%notice, "notice");
-        if self.notices.len() == MAX_NOTICES {
-            self.notices.remove(0);
-        }
-        self.notices.push(notice);
     }
 }
 

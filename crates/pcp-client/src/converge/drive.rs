@@ -343,7 +343,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             self.refusals += 1;
             let passes = matches!(
                 error.refusal(),
-                Some(Refusal::OperationInProgress | Refusal::WatchdogDidNotPassOn | Refusal::NotValidForFailover)
+                Some(Refusal::OperationInProgress | Refusal::CanceledByWatchdog | Refusal::NotValidForFailover)
             );
             if self.refusals >= MAX_REFUSALS && !passes {
                 return Err(Failure::Refused { reason: format!("Pgpool refused: {change}"), source: Some(error) });

@@ -180,6 +180,9 @@ impl Planner<'_> {
         if let Some(node) = self.view.searching() {
             return self.await_search(node);
         }
+        // An old primary that is the present one is the new one: which node failed is not known.
+        let is_old_the_new_one = self.view.primary().is_some_and(|primary| self.goal.failed == Some(primary.id));
+        let proof = if is_old_the_new_one { Proof::InRecovery } else { proof };
         if self.view.has_primary_role() && self.view.primary().is_none() {
             return wait("a primary: Pgpool has none".to_owned());
         }
@@ -441,6 +444,11 @@ mod tests {
             );
         }
         assert_eq!(told(&plain, DETACHED, &[answering(2), unknown()]), act(attach(2)));
+        let behind_the_present_one = Goal { failed: Some(0.try_into().unwrap()), ..plain.clone() };
+        let facts = [answering(2), unknown()];
+        assert_refused(&told(&behind_the_present_one, DETACHED, &facts), "not proven to be a standby");
+        let behind_another = Goal { failed: Some(1.try_into().unwrap()), ..plain.clone() };
+        assert_eq!(told(&behind_another, DETACHED, &facts), act(attach(2)));
         let refused = told(&doubtful, DETACHED, &[answering(2), unknown()]);
         assert_refused(&refused, "may be the old primary, and is not proven to be a standby: no login");
         assert_refused(&refused, "pcpctl attach 10.0.0.2:5432 s");

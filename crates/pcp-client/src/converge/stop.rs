@@ -22,7 +22,7 @@ impl Stop {
     }
 
     /// Waits until the runs were told to end. Cancel safe.
-    pub(super) async fn requested(&self) {
+    pub async fn requested(&self) {
         let mut told = self.0.subscribe();
         // It fails when the sender is gone, and self holds it.
         let _told = told.wait_for(|told| *told).await;

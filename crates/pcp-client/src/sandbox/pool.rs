@@ -127,7 +127,12 @@ impl World {
             client_port: Some(
                 session.map(|_| (CLIENT_PORT + place).to_string()).unwrap_or_default().as_str().into(),
             ),
-            statement: Some(session.filter(|session| session.nodes.contains(&node)).map_or("", statement).into()),
+            statement: Some(
+                session
+                    .filter(|session| self.load_balance_node(session) == Some(node))
+                    .map_or("", statement)
+                    .into(),
+            ),
             ..ProcessInfo::default()
         };
         let Some(session) = session.filter(|session| pool == 0 && session.nodes.contains(&node)) else {
@@ -273,9 +278,10 @@ mod tests {
             }
             if fields == 21 {
                 assert_eq!(
-                    (&free.client_port, &free.statement),
+                    (&free.client_port, &slots[11].statement),
                     (&Some("43901".into()), &Some("DISCARD ALL".into()))
                 );
+                assert_eq!([&busy.statement, &slots[2].statement], [&Some("".into()), &Some("SELECT 1".into())]);
                 assert_eq!((&idle.client_host, &idle.statement), (&Some("".into()), &Some("".into())));
             }
         }

@@ -10,7 +10,8 @@ use crate::resolve::NodeName;
 /// How far apart two views have to be that confirm each other.
 const APART: Duration = Duration::from_secs(2);
 
-/// Returns the truth of two views that confirm each other, read this far apart.
+/// Returns the truth of two views that confirm each other. `apart` is the time from the end of the first reading to
+/// the beginning of the second, at least 2 s; `port` is that of the databases, see [`EfmStatus::truth`].
 ///
 /// # Errors
 ///

@@ -235,6 +235,7 @@ mod tests {
             ("{\"a\":", "line 1, column 6: the text ends"),
             ("{\"a\":1", "line 1, column 7: the text ends"),
             ("{\n  \"a\": \"b\n}", "line 2, column 8: this string does not end on its line"),
+            ("{\"a\": \"b\n\"c\": \"d\"}", "line 1, column 7: this string does not end on its line"),
             ("{\n  \"a\" \"b\"}", "line 2, column 7: a colon should stand here"),
             ("{\"a\":}", "line 1, column 6: a value should stand here"),
             ("{\"a\":1]", "line 1, column 7: a name should stand here"),

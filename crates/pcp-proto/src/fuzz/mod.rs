@@ -3,7 +3,12 @@
 //! No part of the interface: the feature `__fuzz` is for this repository's `fuzz/` and for the tests that replay
 //! its corpus.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a panic is how a property reports that it does not hold")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a property reports that it does not hold"
+)]
 
 mod cut;
 mod frames;

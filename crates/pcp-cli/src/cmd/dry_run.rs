@@ -1,0 +1,160 @@
+//! `--dry-run`: what a hook verb would do.
+
+use futures_util::future::join_all;
+use pcp_client::{Change, Evidence, Failure, Forecast, Order, Reason, Sessions, Step, forecast};
+use serde::Serialize;
+
+use super::with_notices;
+use crate::args::{HookArgs, OutputFormat};
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::Settings;
+use crate::verdict::{Matter, NodeJson, StateJson};
+
+/// What would be done, and the exit code to expect.
+#[derive(Serialize)]
+struct DryRun {
+    schema_version: u32,
+    command: &'static str,
+    node: String,
+    dry_run: bool,
+    exit_code: i32,
+    verdict: String,
+    pgpools: Vec<PgpoolDryRun>,
+}
+
+#[derive(Serialize)]
+struct PgpoolDryRun {
+    endpoint: String,
+    exit_code: i32,
+    error: Option<String>,
+    node: Option<NodeJson>,
+    before: Option<StateJson>,
+    /// What is done first; the rest depends on what Pgpool makes of it.
+    step: Option<String>,
+    change: Option<String>,
+    sessions: Option<&'static str>,
+    set_down: Vec<NodeJson>,
+}
+
+/// Asks every Pgpool and prints what would be done there. Nothing is changed.
+pub(super) async fn dry_run<E: Evidence>(
+    matter: &Matter<'_>,
+    order: &Order<'_, E>,
+    args: &HookArgs,
+    settings: &Settings,
+) -> Exit {
+    let ask = async |target: &crate::settings::Target| {
+        let connect = with_notices(&target.connector, &args.output);
+        let told = forecast(&connect, &target.credentials, order).await;
+        PgpoolDryRun::of(target.connector.endpoint.to_string(), told)
+    };
+    let pgpools = join_all(settings.targets.iter().map(ask)).await;
+    let exit = Exit::combine(pgpools.iter().map(|(exit, _)| *exit));
+    let pgpools: Vec<_> = pgpools.into_iter().map(|(_, pgpool)| pgpool).collect();
+    let document = DryRun {
+        schema_version: output::SCHEMA_VERSION,
+        command: matter.verb,
+        node: matter.node.to_string(),
+        dry_run: true,
+        exit_code: exit.code(),
+        verdict: format!(
+            "DRY RUN: nothing was changed; that {} is {} would end with exit code {}",
+            matter.node,
+            matter.want,
+            exit.code()
+        ),
+        pgpools,
+    };
+    tracing::info!(exit = exit.code(), "{}", document.verdict);
+    match args.output.output {
+        OutputFormat::Json => output::json(&document),
+        OutputFormat::Table => {
+            output::line(&document.verdict);
+            document.pgpools.iter().for_each(|pgpool| output::line(pgpool.text()));
+        }
+    }
+    exit
+}
+
+impl PgpoolDryRun {
+    fn of(endpoint: String, told: Result<Forecast, Failure>) -> (Exit, Self) {
+        let nothing = Self {
+            endpoint,
+            exit_code: 0,
+            error: None,
+            node: None,
+            before: None,
+            step: None,
+            change: None,
+            sessions: None,
+            set_down: Vec::new(),
+        };
+        match told {
+            Err(failure) => {
+                let exit = Exit::from(&failure);
+                (exit, Self { exit_code: exit.code(), error: Some(output::chain(&failure)), ..nothing })
+            }
+            Ok(told) => {
+                let exit = if matches!(told.step, Step::Refuse { .. }) { Exit::Refused } else { Exit::Done };
+                let forecast = Self {
+                    exit_code: exit.code(),
+                    node: Some(NodeJson::of(&told.node)),
+                    before: Some(StateJson::of(&told.node)),
+                    step: Some(words(&told.step)),
+                    change: match &told.step {
+                        Step::Act(change, _) => Some(change.to_string()),
+                        _ => None,
+                    },
+                    sessions: Some(match told.sessions {
+                        Sessions::None => "none",
+                        Sessions::OnTheNode => "those on the node",
+                        Sessions::All => "all",
+                    }),
+                    set_down: told.set_down.iter().map(NodeJson::of).collect(),
+                    ..nothing
+                };
+                (exit, forecast)
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("  {}", self.endpoint);
+        if let (Some(node), Some(before)) = (&self.node, &self.before) {
+            text.push_str(&format!("  node {} ({}:{}) is {}", node.id, node.host, node.port, before.text()));
+        }
+        if let Some(step) = &self.step {
+            text.push_str(&format!("; {step}"));
+        }
+        if let Some(sessions) = self.sessions.filter(|_| self.change.is_some()) {
+            text.push_str(&format!("; sessions dropped: {sessions}"));
+        }
+        if !self.set_down.is_empty() {
+            let nodes: Vec<_> = self.set_down.iter().map(|node| node.id.to_string()).collect();
+            text.push_str(&format!("; sets down node {}", nodes.join(", ")));
+        }
+        if let Some(error) = &self.error {
+            text.push_str(&format!("  {error}"));
+        }
+        text
+    }
+}
+
+fn words(step: &Step) -> String {
+    match step {
+        Step::Done => "nothing to do".to_owned(),
+        Step::Wait { reason } => format!("first: wait for {reason} (exit code 8 if that takes too long)"),
+        Step::Refuse { reason } => format!("refused: {reason}"),
+        Step::Ask(_) => "first: ask PostgreSQL".to_owned(),
+        Step::Act(change, reason) => format!("first: {change}{}", purpose(*change, *reason)),
+    }
+}
+
+fn purpose(change: Change, reason: Reason) -> &'static str {
+    match (change, reason) {
+        (Change::Detach(_), Reason::Displace) => ", which holds the role of the primary",
+        (Change::Detach(_), Reason::Cycle) => " and attach it again, so that Pgpool looks for a primary",
+        _ => "",
+    }
+}

@@ -1,0 +1,128 @@
+//! `follow`, as Pgpool's follow_primary_command calls it, and dry runs.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+
+use anyhow::Result;
+use pcp_client::sandbox::{Age, World};
+use pcp_proto::RequestKind;
+use serde_json::{Value, json};
+
+use crate::support::{Pgpool, bare, logged_in};
+
+/// A PostgreSQL, as far as an `SSLRequest` goes.
+fn postgres() -> Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _gone = stream.read_exact(&mut [0; 8]).and_then(|()| stream.write_all(b"N"));
+        }
+    });
+    Ok(address)
+}
+
+/// Node 2 is down; it and node 1 answer, and no login is known.
+fn cluster() -> Result<Pgpool> {
+    let (one, two) = (postgres()?, postgres()?);
+    let world = World::new(Age::V4_7).node("127.0.0.1", 1);
+    let world = world.node("127.0.0.1", one.port()).node("127.0.0.1", two.port());
+    let pgpool = Pgpool::start_world(world)?;
+    assert_eq!(pgpool.run(&["detach", "2"])?.code, Some(0));
+    Ok(pgpool)
+}
+
+fn attaches(pgpool: &Pgpool) -> usize {
+    pgpool.sandbox.requests().iter().filter(|(_, kind)| *kind == RequestKind::ATTACH_NODE).count()
+}
+
+#[test]
+fn a_follower_is_attached_when_another_node_was_the_primary() -> Result<()> {
+    let pgpool = cluster()?;
+    let output = pgpool.run(&["follow", "2", "1", "0"])?;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.starts_with("2 is attached as a follower: verified on 1 Pgpool"), "{output:?}");
+    let again = pgpool.run(&["follow", " 2", "1", "0"])?;
+    assert_eq!((again.code, attaches(&pgpool)), (Some(0), 1), "{again:?}");
+    Ok(())
+}
+
+#[test]
+fn a_node_that_may_be_the_old_primary_is_left_alone() -> Result<()> {
+    let pgpool = cluster()?;
+    for ids in [&["2", "-1", "0"][..], &["2", "\"\"", "0"], &["2", "0", "0"], &["2", "0"], &["--", "2", "-1"]] {
+        let host = pgpool.endpoint();
+        let output = logged_in(&[&["follow", "-h", &host], ids].concat()).run()?;
+        assert_eq!(output.code, Some(7), "{ids:?}: {output:?}");
+        assert!(output.stdout.contains("may be the old primary"), "{ids:?}: {output:?}");
+    }
+    for (ids, reason) in [(["2", "2", "0"], "it is the old primary"), (["2", "0", "2"], "it is the new primary")] {
+        let output = pgpool.run(&[&["follow"], &ids[..]].concat())?;
+        assert_eq!((output.code, output.stdout), (Some(0), format!("2 is left alone: {reason}\n")));
+    }
+    assert_eq!(attaches(&pgpool), 0);
+    Ok(())
+}
+
+#[test]
+fn ids_that_are_none_and_several_pgpools_are_refused() -> Result<()> {
+    for (args, code, reason) in [
+        (&["follow", "-1", "0", "1"][..], 2, "it is no node"),
+        (&["follow", "2"], 2, "<OLD_PRIMARY_ID>"),
+        (&["follow", "%d", "0"], 2, "a number from 0 to 127"),
+        (&["follow", "2", "0", "1", "-h", "a,b"], 3, "the Pgpool that runs it only"),
+    ] {
+        let output = logged_in(args).run()?;
+        assert!(output.code == Some(code) && output.stdout.contains(reason), "{args:?}: {output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_pgpool_that_runs_it_is_asked_and_not_those_of_the_configuration() -> Result<()> {
+    let dir = crate::support::Dir::new("follow")?;
+    let config =
+        dir.file("pcpctl.toml", "pgpools = [\"192.0.2.1\", \"192.0.2.2\"]\nuser = \"u\"\nport = 1\n", 0o644)?;
+    let output = bare(&["follow", "2", "0", "1", "--config", &config, "--deadline", "1"])
+        .env("PCP_PASSWORD", "secret")
+        .run()?;
+    assert_eq!(output.code, Some(4), "{output:?}");
+    assert!(output.stdout.contains("localhost:1") && !output.stdout.contains("192.0.2"), "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn a_dry_run_tells_the_first_step_and_changes_nothing() -> Result<()> {
+    let pgpool = cluster()?;
+    let output = pgpool.run(&["detach", "1", "--dry-run"])?;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(
+        output.stdout.starts_with("DRY RUN: nothing was changed; that 1 is detached would end with exit code 0\n")
+    );
+    assert!(output.stdout.contains("first: detach 1; sessions dropped: those on the node"), "{output:?}");
+    let output = pgpool.run(&["follow", "2", "-1", "0", "--dry-run", "-o", "json"])?;
+    assert_eq!(output.code, Some(7), "{output:?}");
+    let document: Value = serde_json::from_str(&output.stdout)?;
+    assert_eq!(document["dry_run"], json!(true));
+    assert_eq!(document["pgpools"][0]["before"], json!({"status": "down", "role": "standby"}));
+    assert!(document["pgpools"][0]["step"].as_str().is_some_and(|step| step.starts_with("refused: ")));
+    let unknown = pgpool.run(&["detach", "9", "--dry-run"])?;
+    assert_eq!(unknown.code, Some(6), "{unknown:?}");
+    assert_eq!(pgpool.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=down/standby");
+    Ok(())
+}
+
+#[test]
+fn the_last_node_is_detached_by_force_only() -> Result<()> {
+    let postgres = postgres()?;
+    let pgpool = Pgpool::start_world(World::new(Age::V4_7).node("127.0.0.1", postgres.port()))?;
+    let output = pgpool.run(&["detach", "0"])?;
+    assert!(output.code == Some(7) && output.stdout.contains("its PostgreSQL answers"), "{output:?}");
+    assert_eq!(pgpool.run(&["detach", "0", "--force"])?.code, Some(0));
+    // Nothing listens.
+    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let pgpool = Pgpool::start_world(World::new(Age::V4_7).node("127.0.0.1", dead.port()))?;
+    assert_eq!(pgpool.run(&["detach", "0"])?.code, Some(0));
+    Ok(())
+}
