@@ -126,3 +126,17 @@ fn the_last_node_is_detached_by_force_only() -> Result<()> {
     assert_eq!(pgpool.run(&["detach", "0"])?.code, Some(0));
     Ok(())
 }
+
+/// What only some verbs need sometimes is no reason for a hook to do nothing.
+#[test]
+fn a_login_that_cannot_be_used_is_named_where_it_would_be_needed() -> Result<()> {
+    let pgpool = cluster()?;
+    let dir = crate::support::Dir::new("login")?;
+    let config =
+        dir.file("pcpctl.toml", "[postgres]\nuser = \"u\"\npassword-file = \"/nonexistent/password\"\n", 0o644)?;
+    let follow = pgpool.run(&["follow", "2", "-1", "0", "--config", &config])?;
+    assert!(follow.code == Some(7) && follow.stdout.contains("/nonexistent/password cannot be read"), "{follow:?}");
+    let attach = pgpool.run(&["attach", "2", "s", "--config", &config])?;
+    assert_eq!(attach.code, Some(0), "{attach:?}");
+    Ok(())
+}

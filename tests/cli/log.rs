@@ -28,7 +28,7 @@ fn the_log_tells_who_called_what_was_done_and_what_came_of_it() -> Result<()> {
         " version=",
         "]: resolved ",
         "10.0.0.3:5432",
-        "]: accepted change=\"detach 2\"",
+        &format!("]: accepted endpoint={endpoint} change=\"detach 2\""),
         &format!("]: {endpoint}  node 2 (10.0.0.3:5432)  up standby -> down standby  [detach 2]"),
         "]: 10.0.0.3 is detached: verified on 1 Pgpool exit=0 ",
     ] {

@@ -8,5 +8,7 @@ mod log;
 mod notices;
 mod password;
 mod queue;
+mod reconcile;
+mod scripts;
 mod support;
 mod usage;

@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use pcp_client::{Client, Connector, Deadline, Endpoint};
+use pcp_proto::Credentials;
+use pcp_proto::message::ReadPoolStatus;
+use tokio::runtime::Runtime;
 
 use crate::docker::tail;
 use crate::host::Host;
@@ -82,6 +86,37 @@ impl Pgpool {
     /// When the host is paused or off.
     pub(crate) fn configure(&self, file: String) -> Result<()> {
         self.host.act_with(["configure-pgpool", &self.id.to_string()], file.into_bytes())
+    }
+
+    /// Change a parameter that a running Pgpool takes over, and return once PCP shows it.
+    ///
+    /// # Errors
+    ///
+    /// When that is not so within a minute.
+    pub fn set(&self, name: &str, value: impl ToString) -> Result<()> {
+        let value = value.to_string();
+        let script = format!(
+            "echo \"{name} = {value}\" >>/var/lib/pcp-tests/pgpool.conf && kill -HUP $(pgrep --oldest --exact pgpool)"
+        );
+        let done = self.host.exec(["sh", "-c", &script])?;
+        ensure!(done.success(), "{done:?}");
+        let runtime = Runtime::new()?;
+        wait_until("Pgpool to take the parameter over", START_LIMIT, || {
+            let shown = runtime.block_on(self.parameter(name))?;
+            ensure!(shown == value, "{name} is {shown}");
+            Ok(())
+        })
+    }
+
+    async fn parameter(&self, name: &str) -> Result<String> {
+        let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: self.pcp_port() };
+        let connector = Connector { endpoint, connect_timeout: Duration::from_secs(3) };
+        let credentials = Credentials::new(PCP_USER, PCP_PASSWORD.as_bytes())?;
+        let deadline = Deadline::after(Duration::from_secs(8));
+        let mut client = Client::connect(&connector, &credentials, deadline).await?;
+        let status = client.send(ReadPoolStatus).await?;
+        client.close().await;
+        Ok(status.value(name).with_context(|| format!("there is no {name}"))?.to_string())
     }
 
     /// Start Pgpool, and return once PCP answers. It remembers which nodes were down, as after a reboot.

@@ -17,18 +17,18 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Starts the thread that ends the process. It says nothing: what hangs may be just that.
-    pub(crate) fn start(limit: Duration) -> Self {
+    /// Starts the thread that ends the process, with that exit. It says nothing: what hangs may be just that.
+    pub(crate) fn start(limit: Duration, exit: Exit) -> Self {
         let (limits, changed) = channel();
         thread::spawn(move || {
             let mut end = end(limit);
             loop {
                 match changed.recv_timeout(end.saturating_duration_since(Instant::now())) {
                     Ok(limit) => end = self::end(limit),
-                    Err(RecvTimeoutError::Timeout) => process::exit(Exit::NotVerified.code()),
+                    Err(RecvTimeoutError::Timeout) => process::exit(exit.code()),
                     Err(RecvTimeoutError::Disconnected) => {
                         thread::sleep(end.saturating_duration_since(Instant::now()));
-                        process::exit(Exit::NotVerified.code());
+                        process::exit(exit.code());
                     }
                 }
             }

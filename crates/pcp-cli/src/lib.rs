@@ -54,7 +54,7 @@ fn usage(error: &clap::Error, verb: Option<OsString>) -> Exit {
                 output::line(format_args!("pcpctl {verb} did nothing: {}", reason.join(" ")));
             }
             output::err(error.render());
-            Exit::Usage
+            if cmd::is_monitor(std::env::args_os()) { Exit::Done } else { Exit::Usage }
         }
     }
 }

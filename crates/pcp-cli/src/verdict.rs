@@ -265,6 +265,6 @@ fn exit_of(report: &Report) -> Exit {
     }
 }
 
-fn pgpools(count: usize) -> String {
+pub(crate) fn pgpools(count: usize) -> String {
     if count == 1 { "1 Pgpool".to_owned() } else { format!("{count} Pgpools") }
 }

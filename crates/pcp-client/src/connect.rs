@@ -30,6 +30,11 @@ pub trait Connect {
     fn notices(&self) -> Option<MessageLevel> {
         None
     }
+
+    /// Names the Pgpool in the log. Nothing unless said otherwise.
+    fn name(&self) -> String {
+        String::new()
+    }
 }
 
 /// Connects over TCP or a Unix socket.
@@ -63,6 +68,10 @@ impl Connect for Connector {
             Endpoint::Tcp { host, port } => self.connect_tcp(host, *port, deadline).await.map(Stream::Tcp),
             Endpoint::Unix { .. } => self.connect_unix(deadline).await.map(Stream::Unix),
         }
+    }
+
+    fn name(&self) -> String {
+        self.endpoint.to_string()
     }
 }
 

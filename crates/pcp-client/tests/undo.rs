@@ -93,6 +93,13 @@ async fn the_deadline_keeps_time_to_attach_what_was_set_down() {
     assert_eq!(pgpool.shown(), "0=down/standby 1=up/standby 2=up/standby");
     assert!(matches!(&report.remarks[..], [Remark::Restored(node)] if node.id == id(1)), "{report:?}");
 
+    // What is asked for shows only later, but still before the deadline.
+    let pgpool = Pgpool::without_primary(Age::V4_7).await;
+    pgpool.0.with(|world| world.settings_mut().search_primary_node_timeout = Duration::from_secs(10));
+    let report = pgpool.run(&order(&name("10.0.0.2"), Want::Primary, 14)).await;
+    assert!(matches!(&report.remarks[..], [Remark::Restored(node)] if node.id == id(1)), "{report:?}");
+    assert!(report.elapsed <= Duration::from_secs(14), "{report:?}");
+
     // Too short for the search.
     let pgpool = Pgpool::without_primary(Age::V4_7).await;
     pgpool.0.with(|world| world.settings_mut().search_primary_node_timeout = Duration::from_secs(10));
@@ -100,6 +107,30 @@ async fn the_deadline_keeps_time_to_attach_what_was_set_down() {
     assert!(matches!(&report.remarks[..], [Remark::AttachPending(node)] if node.id == id(1)), "{report:?}");
     sleep(Duration::from_secs(20)).await;
     assert_eq!(pgpool.shown(), "0=down/standby 1=up/standby 2=up/standby", "Pgpool had taken the request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_not_answered_does_not_outlast_the_deadline() {
+    struct Silent;
+    impl Evidence for Silent {
+        async fn answers(&self, _: &Node) -> bool {
+            sleep(Duration::from_secs(3)).await;
+            false
+        }
+
+        async fn recovery(&self, _: &Node) -> Recovery {
+            sleep(Duration::from_secs(3)).await;
+            Recovery::Unknown { reason: String::new() }
+        }
+    }
+    for (node, want) in [("10.0.0.1", Want::Detached), ("10.0.0.2", Want::Primary)] {
+        let pgpool = Pgpool::new(World::new(Age::V4_7).node("10.0.0.1", 5432));
+        let pgpool = if want == Want::Primary { Pgpool::new(world(Age::V4_7)) } else { pgpool };
+        let node = name(node);
+        let report = converge(&pgpool, &credentials(), &order(&node, want, 2).with_evidence(&Silent)).await;
+        assert!(matches!(report.result, Err(Failure::NotVerified { .. })), "{report:?}");
+        assert!(report.elapsed <= Duration::from_secs(2), "{report:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,8 +33,8 @@ pub(crate) struct ConnectionArgs {
     /// How long to try each address of a host [default: 3s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) connect_timeout: Option<Duration>,
-    /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach 30s, attach and promote
-    /// 60s, others 8s]
+    /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach, follow and
+    /// reconcile 30s, attach and promote 60s, others 8s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
     #[command(flatten)]
@@ -116,6 +116,7 @@ impl HookArgs {
         if self.force { Force::Yes } else { Force::No }
     }
 
+    /// Returns whether anything is to be changed.
     pub(crate) fn effect(&self) -> Effect {
         if self.dry_run { Effect::DryRun } else { Effect::Change }
     }

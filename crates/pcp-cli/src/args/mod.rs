@@ -3,6 +3,7 @@
 mod connection;
 mod follow;
 mod hold;
+mod reconcile;
 mod values;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
+pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
 pub(crate) use values::{Ask, Effect, Force, NodeArg, OptionalNode, Require, TypeArg, duration};
 
 const EXIT_CODES: &str = "\
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     Detach(DetachArgs),
     Promote(PromoteArgs),
     Follow(FollowArgs),
+    Reconcile(ReconcileArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
     Hold(HoldArgs),

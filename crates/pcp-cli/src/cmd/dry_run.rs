@@ -23,8 +23,9 @@ struct DryRun {
     pgpools: Vec<PgpoolDryRun>,
 }
 
+/// What would be done about a node on one Pgpool.
 #[derive(Serialize)]
-struct PgpoolDryRun {
+pub(super) struct PgpoolDryRun {
     endpoint: String,
     exit_code: i32,
     error: Option<String>,
@@ -78,7 +79,7 @@ pub(super) async fn dry_run<E: Evidence>(
 }
 
 impl PgpoolDryRun {
-    fn of(endpoint: String, told: Result<Forecast, Failure>) -> (Exit, Self) {
+    pub(super) fn of(endpoint: String, told: Result<Forecast, Failure>) -> (Exit, Self) {
         let nothing = Self {
             endpoint,
             exit_code: 0,
@@ -119,7 +120,7 @@ impl PgpoolDryRun {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = format!("  {}", self.endpoint);
         if let (Some(node), Some(before)) = (&self.node, &self.before) {
             text.push_str(&format!("  node {} ({}:{}) is {}", node.id, node.host, node.port, before.text()));

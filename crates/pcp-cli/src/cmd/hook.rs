@@ -3,7 +3,8 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use pcp_client::{Evidence, LastNode, Options, Order, PortOnly, Postgres, Report, converge_all};
+use pcp_client::{Evidence, LastNode, Node, Options, Order, PortOnly, Postgres, Recovery, Report, converge_all};
+use tracing::warn;
 
 use super::dry_run::dry_run;
 use super::start::{Pgpools, start};
@@ -12,7 +13,7 @@ use crate::args::{Effect, Force, HookArgs};
 use crate::exit::Exit;
 use crate::lock::Lock;
 use crate::output;
-use crate::settings::{Env, Settings};
+use crate::settings::{Env, Settings, Witness};
 use crate::verdict::{Matter, Verdict};
 
 /// The whole time of a detach.
@@ -41,14 +42,18 @@ impl<'a> Hook<'a> {
 
 pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     let started = Instant::now();
-    let start = start(args, hook.default_limit, hook.pgpools, env);
+    let start = start(args, hook.default_limit, hook.pgpools, Exit::NotVerified, env);
     let verdict = match (&start.settings, hook.left_alone) {
         (_, Some(reason)) => Verdict::left_alone(&hook.matter, reason),
         (Err(error), None) => Verdict::without_reports(&hook.matter, Exit::Config, &output::chain(error)),
         (Ok(settings), None) => {
-            let ended = match &settings.postgres {
-                Some(login) => carry_out(&hook.matter, args, settings, &Postgres { login: login.clone() }),
-                None => carry_out(&hook.matter, args, settings, &PortOnly),
+            let ended = match settings.postgres.clone() {
+                Witness::Nobody => carry_out(&hook.matter, args, settings, &PortOnly),
+                Witness::Postgres(login) => carry_out(&hook.matter, args, settings, &Postgres { login }),
+                Witness::Unusable(reason) => {
+                    warn!(reason, "PostgreSQL cannot be asked");
+                    carry_out(&hook.matter, args, settings, &NoWitness(reason))
+                }
             };
             match ended {
                 Ended::Forecast(exit) => return exit,
@@ -58,6 +63,23 @@ pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     };
     verdict.print(&args.output, started.elapsed());
     verdict.exit
+}
+
+/// Knows why nobody can tell what PostgreSQL does, beyond that its port answers.
+struct NoWitness(String);
+
+impl Evidence for NoWitness {
+    async fn answers(&self, node: &Node) -> bool {
+        PortOnly.answers(node).await
+    }
+
+    async fn recovery(&self, _: &Node) -> Recovery {
+        Recovery::Unknown { reason: self.0.clone() }
+    }
+
+    fn recovery_at_once(&self, _: &Node) -> Option<Recovery> {
+        Some(Recovery::Unknown { reason: self.0.clone() })
+    }
 }
 
 /// What came of a hook.

@@ -10,12 +10,15 @@ mod is_primary;
 mod marks;
 mod promote;
 mod read;
+mod reconcile;
 mod release;
 mod sandbox_drill;
 mod sandbox_serve;
 mod show_nodes;
 mod show_watchdog;
 mod start;
+
+use std::ffi::OsString;
 
 use pcp_client::{Connector, WithNotices};
 use pcp_proto::message::MessageLevel;
@@ -27,7 +30,12 @@ use crate::output;
 use crate::settings::Env;
 
 /// The verbs that a manager calls as hooks.
-pub(crate) const HOOK_VERBS: [&str; 4] = ["attach", "detach", "promote", "follow"];
+pub(crate) const HOOK_VERBS: [&str; 5] = ["attach", "detach", "promote", "follow", "reconcile"];
+
+/// Tells whether EFM's custom monitor may be the caller, who takes every exit but 0 for a failed database.
+pub(crate) fn is_monitor(mut args: impl Iterator<Item = OsString>) -> bool {
+    args.nth(1).is_some_and(|verb| verb == "reconcile") && args.any(|arg| arg == "--monitor")
+}
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
@@ -36,6 +44,7 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Detach(args) => detach::run(&args, env),
         Command::Promote(args) => promote::run(&args, env),
         Command::Follow(args) => follow::run(&args, env),
+        Command::Reconcile(args) => reconcile::run(&args, env),
         Command::Hold(args) => hold::run(&args, env),
         Command::Release(args) => release::run(&args, env),
         Command::IsPrimary(args) => is_primary::run(&args, env),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::args::{Ask, HookArgs};
+use crate::exit::Exit;
 use crate::guard::Guard;
 use crate::log::{Log, Writer};
 use crate::settings::{Env, Layer, Settings, SettingsError, gather};
@@ -40,13 +41,13 @@ impl Pgpools {
     }
 }
 
-/// Sees to it that the process ends, starts the log, and works out the settings.
+/// Sees to it that the process ends, with `late` where something hangs, starts the log, and works out the settings.
 ///
 /// Without settings there is a log all the same, as far as flags say where.
-pub(super) fn start(args: &HookArgs, default_limit: Duration, pgpools: Pgpools, env: Env<'_>) -> Start {
+pub(super) fn start(args: &HookArgs, default_limit: Duration, pgpools: Pgpools, late: Exit, env: Env<'_>) -> Start {
     let flags = Layer::from_hook_flags(args);
     // A file can hang as well, and what it says of the deadline is not known yet.
-    let guard = Guard::start(flags.deadline.unwrap_or(default_limit));
+    let guard = Guard::start(flags.deadline.unwrap_or(default_limit), late);
     let layer = gather(flags.clone(), &args.connection.config, env);
     if let Ok(layer) = &layer {
         guard.change(layer.deadline.unwrap_or(default_limit));

@@ -11,8 +11,9 @@ use tracing::level_filters::LevelFilter;
 
 use super::nodes::AddressMap;
 use super::password::{self, PasswordSource};
-use super::{CONNECT_TIMEOUT, Env, SettingsError, value};
+use super::{CONNECT_TIMEOUT, Env, SettingsError, Witness, value};
 use crate::args::{ConnectionArgs, HookArgs, MarkArgs, Require, duration};
+use crate::output;
 
 const STATE_DIR: &str = "/var/lib/pcpctl";
 
@@ -91,14 +92,17 @@ pub(crate) struct EfmLayer {
 
 impl PostgresLayer {
     /// Returns how to log in, where a user is set, with the password from its file.
-    pub(super) fn login(self) -> Result<Option<Login>, SettingsError> {
-        let Some(user) = self.user else { return Ok(None) };
-        Ok(Some(Login {
-            user,
-            database: self.database.unwrap_or_else(|| "postgres".to_owned()),
-            password: self.password_file.as_deref().map(password::read).transpose()?,
-            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-        }))
+    pub(super) fn login(self) -> Witness {
+        let Some(user) = self.user else { return Witness::Nobody };
+        match self.password_file.as_deref().map(password::read).transpose() {
+            Ok(password) => Witness::Postgres(Login {
+                user,
+                database: self.database.unwrap_or_else(|| "postgres".to_owned()),
+                password,
+                connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            }),
+            Err(error) => Witness::Unusable(format!("[postgres]: {}", output::chain(&error))),
+        }
     }
 }
 

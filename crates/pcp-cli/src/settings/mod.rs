@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pcp_client::{Connector, DEFAULT_PORT, Deadline, Endpoint, EndpointError, Login, NodeName, Require};
+use pcp_client::{Connector, DEFAULT_PORT, Deadline, Endpoint, EndpointError, Login, NodeName, Postgres, Require};
 use pcp_proto::{Credentials, CredentialsError};
 use secrecy::ExposeSecret;
 
@@ -40,7 +40,6 @@ pub(crate) struct Target {
 }
 
 /// What a command works with.
-#[allow(dead_code, reason = "reconcile, hold and the proof of a standby are about to ask for the rest")]
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Every Pgpool, in the order given.
@@ -56,14 +55,35 @@ pub(crate) struct Settings {
     /// Where this host keeps what outlasts a run.
     pub(crate) state_dir: PathBuf,
     /// How to ask a node itself whether it is a standby, if that is configured.
-    pub(crate) postgres: Option<Login>,
+    pub(crate) postgres: Witness,
     pub(crate) efm: Efm,
-    backend_port: Option<u16>,
+    pub(crate) backend_port: Option<u16>,
     nodes: AddressMap,
 }
 
+/// Who can tell whether a node is in recovery. None of it is needed for most of what a hook does, so what is wrong with
+/// it is no reason to do nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum Witness {
+    /// Nobody: nothing is configured.
+    Nobody,
+    /// PostgreSQL itself.
+    Postgres(Login),
+    /// PostgreSQL itself, if the settings were right.
+    Unusable(String),
+}
+
+impl Witness {
+    /// Returns the evidence that PostgreSQL gives, where it can be asked.
+    pub(crate) fn evidence(&self) -> Option<Postgres> {
+        match self {
+            Self::Postgres(login) => Some(Postgres { login: login.clone() }),
+            Self::Nobody | Self::Unusable(_) => None,
+        }
+    }
+}
+
 /// The failover manager on this host.
-#[allow(dead_code, reason = "reconcile is about to ask for it")]
 #[derive(Clone, Debug)]
 pub(crate) struct Efm {
     pub(crate) cluster: Option<String>,
@@ -137,7 +157,7 @@ impl Settings {
             limit,
             settle: layer.settle.unwrap_or(SETTLE),
             state_dir,
-            postgres: layer.postgres.login()?,
+            postgres: layer.postgres.login(),
             efm: Efm { cluster: layer.efm.cluster, command: layer.efm.command.unwrap_or_else(efm_commands) },
             backend_port: layer.backend_port,
             nodes: layer.nodes,

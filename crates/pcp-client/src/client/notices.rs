@@ -35,6 +35,10 @@ impl<C: Connect> Connect for WithNotices<C> {
     fn notices(&self) -> Option<MessageLevel> {
         self.level
     }
+
+    fn name(&self) -> String {
+        self.connect.name()
+    }
 }
 
 /// Whether the server was asked for notices.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pcp_proto::NodeId;
 use pcp_proto::message::{NodeInfos, ReadNodeInfo};
+use tokio::time::timeout_at;
 use tracing::{debug, info};
 
 use super::drive::Run;
@@ -29,8 +30,15 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
         }
     }
 
-    /// Finds out, over connections of its own, and takes note.
+    /// Finds out, over connections of its own, and takes note, unless the deadline comes first.
     pub(super) async fn find_out(&mut self, question: Question, view: &View) {
+        let deadline = self.deadline().instant();
+        if timeout_at(deadline, self.find_out_at_leisure(question, view)).await.is_err() {
+            debug!(?question, "no time is left for an answer");
+        }
+    }
+
+    async fn find_out_at_leisure(&mut self, question: Question, view: &View) {
         let (Question::Answers(id) | Question::Recovery(id)) = question;
         let Some(node) = view.node(id) else { return };
         let answer = match question {

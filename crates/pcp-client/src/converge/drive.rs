@@ -2,30 +2,24 @@
 
 use std::time::Duration;
 
-use pcp_proto::message::{Accepted, AttachNode, DetachNode, PromoteMode, PromoteNode, ReadWatchdogInfo};
-use pcp_proto::{Credentials, NodeId, RequestKind, ServerAge};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use pcp_proto::{Credentials, RequestKind};
+use tokio::time::{Instant, sleep};
+use tracing::{Instrument, debug, info_span};
 
 use super::goal::others_down;
+use super::pauses::Pauses;
 use super::restore::RESTORE_LIMIT;
-use super::{Change, Failure, Goal, Memory, Order, Reason, Remark, Report, Step, Time, Want, plan};
-use crate::fleet::{Membership, Seat, Table};
-use crate::observe::{Node, View, observe, observe_again};
-use crate::{Client, Connect, Deadline, Error, ErrorKind, Evidence, NodeName, Refusal, ResolveError, resolve};
+use super::see::membership;
+use super::{Change, Failure, Goal, Memory, Order, Remark, Report, Step, Time, Want, plan};
+use crate::fleet::{Seat, Table};
+use crate::observe::{Node, View};
+use crate::{Connect, Deadline, Error, ErrorKind, Evidence, NodeName, ResolveError};
 
 /// How long connections that fail are tried again before anything was changed: Pgpool's PCP port is closed while it
 /// starts.
 const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(10);
-/// How often Pgpool may refuse a change before the run gives up. Some refusals pass, and texts do not tell which.
-const MAX_REFUSALS: u32 = 3;
-/// How long a watchdog's answer is awaited. 3.5.0 never gives one.
-const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
 /// How long a member of a watchdog cluster leaves a change to the leader while nothing happens.
 const LEADER_PATIENCE: Duration = Duration::from_secs(5);
-/// The pauses between two looks, in milliseconds; the last one repeats.
-const PAUSES: [u64; 7] = [2, 5, 10, 20, 50, 100, 250];
 
 /// Makes one Pgpool show the wanted state of a node, and returns when it was read back or cannot be.
 ///
@@ -53,17 +47,8 @@ pub(crate) async fn converge_in_seat<C: Connect, E: Evidence>(
     order: &Order<'_, E>,
     seat: Seat<'_>,
 ) -> Report {
-    let mut run = Run::new(connect, credentials, order, seat);
-    let reached = tokio::select! {
-        biased;
-        result = run.reach() => Some(result),
-        () = order.stop.requested() => None,
-    };
-    let result = reached.unwrap_or_else(|| Err(Failure::Stopped { awaited: run.awaited.clone() }));
-    if result.is_err() {
-        run.restore().await;
-    }
-    run.report(result)
+    let run = Run::new(connect, credentials, order, seat);
+    run.drive().instrument(info_span!("pgpool", endpoint = connect.name())).await
 }
 
 /// One run on one Pgpool.
@@ -78,22 +63,24 @@ pub(super) struct Run<'a, C, E> {
     pub(super) view: Option<View>,
     /// The order in the terms of what was seen.
     pub(super) goal: Option<Goal>,
-    before: Option<Node>,
+    pub(super) before: Option<Node>,
     pub(super) remarks: Vec<Remark>,
     /// The changes of this run, those on another Pgpool behind the same address included.
     pub(super) changes: Vec<Change>,
-    asked: Vec<Vec<RequestKind>>,
-    awaited: String,
+    pub(super) asked: Vec<Vec<RequestKind>>,
+    pub(super) awaited: String,
     /// How often the change that is due was refused.
-    refusals: u32,
-    last_error: Option<Error>,
-    failing_since: Option<Instant>,
+    pub(super) refusals: u32,
+    pub(super) last_error: Option<Error>,
+    pub(super) failing_since: Option<Instant>,
     /// Since when nothing happened that a member could see.
     quiet_since: Instant,
+    /// When undoing ends, once it has begun.
+    pub(super) undoing: Option<Deadline>,
 }
 
 /// What one connection led to.
-enum Look {
+pub(super) enum Look {
     Met,
     Waiting,
     /// Something is new: look again soon.
@@ -125,7 +112,23 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             last_error: None,
             failing_since: None,
             quiet_since: Instant::now(),
+            undoing: None,
         }
+    }
+
+    /// Reaches the state, or is told to end; then undoes what is half done.
+    async fn drive(mut self) -> Report {
+        let order = self.order;
+        let reached = tokio::select! {
+            biased;
+            result = self.reach() => Some(result),
+            () = order.stop.requested() => None,
+        };
+        let result = reached.unwrap_or_else(|| Err(Failure::Stopped { awaited: self.awaited.clone() }));
+        if result.is_err() {
+            self.restore().await;
+        }
+        self.report(result)
     }
 
     /// Looks and acts until the state is there.
@@ -257,101 +260,6 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
         Ok(leave.then(|| "the watchdog's leader to act".to_owned()))
     }
 
-    pub(super) async fn observe(&mut self) -> Result<(Client<C::Stream>, View), Error> {
-        let mut client = Client::connect(self.connect, self.credentials, self.deadline()).await?;
-        let view = self.read(&mut client).await;
-        self.asked.push(client.asked().to_vec());
-        if view.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout && !client.is_logged_in()) {
-            self.remark_silence();
-        }
-        Ok((client, view?))
-    }
-
-    async fn read<S>(&mut self, client: &mut Client<S>) -> Result<View, Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let cut_off = |error: &Error| error.kind() == ErrorKind::Disconnected;
-        if self.failing_since.is_some() && self.last_error.as_ref().is_some_and(cut_off) {
-            // Requests behind a login that fails can cut off the answer that says why.
-            client.login().await?;
-        }
-        if let Some(view) = &self.view {
-            if let Some(view) = observe_again(client, view).await? {
-                return Ok(view);
-            }
-            info!("these are other nodes than before: resolving the name again");
-            self.goal = None;
-            self.memory = Memory::default();
-        }
-        observe(client).await
-    }
-
-    /// Finds the nodes that the order names.
-    async fn resolve(&mut self, view: &View) -> Result<Goal, Failure> {
-        let deadline = self.order.options.deadline;
-        let order = self.order;
-        let Ok(found) = timeout_at(deadline.instant(), resolve(order.name, &view.nodes)).await else {
-            return Err(Failure::NotVerified { awaited: format!("the address of {}", order.name), source: None });
-        };
-        let node = found?;
-        info!(name = %order.name, node = %node, state = node.state(), "resolved");
-        self.before.get_or_insert_with(|| node.clone());
-        let mut goal = Goal { last_node: order.last_node, ..Goal::new(node.id, order.want) };
-        goal.failed = match order.failed {
-            Some(failed) => self.resolve_other(failed, view).await,
-            None => None,
-        };
-        for held in order.held {
-            goal.held.extend(self.resolve_other(held, view).await);
-        }
-        self.goal = Some(goal.clone());
-        Ok(goal)
-    }
-
-    /// Finds a node that need not be there.
-    async fn resolve_other(&self, name: &NodeName, view: &View) -> Option<NodeId> {
-        let found = timeout_at(self.order.options.deadline.instant(), resolve(name, &view.nodes)).await.ok()?;
-        found.inspect_err(|error| debug!(%error, "no node of this Pgpool")).ok().map(|node| node.id)
-    }
-
-    async fn act(
-        &mut self,
-        client: Client<C::Stream>,
-        view: &View,
-        change: Change,
-        reason: Reason,
-    ) -> Result<Look, Failure> {
-        self.note_asked([change.request_kind()]);
-        self.awaited = format!("Pgpool to carry out: {change}");
-        // Before it is sent: a run that is stopped while it waits for the reply has to know.
-        self.memory.record(change, reason, view, self.elapsed());
-        self.changes.push(change);
-        let Err(error) = send(client, change).await else {
-            info!(%change, ?reason, "accepted");
-            self.refusals = 0;
-            return Ok(Look::Moved);
-        };
-        warn!(%change, ?reason, %error, "no answer, or a refusal");
-        self.last_error = Some(error.clone());
-        if error.outcome_unknown() {
-            return Ok(Look::Waiting);
-        }
-        self.memory.forget_last_change();
-        self.changes.pop();
-        if error.kind() == ErrorKind::Refused {
-            self.refusals += 1;
-            let passes = matches!(
-                error.refusal(),
-                Some(Refusal::OperationInProgress | Refusal::CanceledByWatchdog | Refusal::NotValidForFailover)
-            );
-            if self.refusals >= MAX_REFUSALS && !passes {
-                return Err(Failure::Refused { reason: format!("Pgpool refused: {change}"), source: Some(error) });
-            }
-        }
-        Ok(Look::Waiting)
-    }
-
     /// Decides whether to go on after the state could not be read.
     fn judge(&mut self, error: Error) -> Result<(), Failure> {
         debug!(%error, kind = ?error.kind(), "cannot read the state");
@@ -390,31 +298,15 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
 
     /// Returns when the run ends; something that was set down keeps the time that undoing takes.
     pub(super) fn deadline(&self) -> Deadline {
+        if let Some(undoing) = self.undoing {
+            return undoing;
+        }
         let deadline = self.order.options.deadline;
         if self.memory.may_be_half_done() { deadline.earlier(RESTORE_LIMIT) } else { deadline }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
-    }
-
-    /// Adds what was asked on a connection of its own.
-    pub(super) fn note_connection(&mut self, asked: Vec<RequestKind>) {
-        self.asked.push(asked);
-    }
-
-    /// Adds requests to those of the last connection.
-    pub(super) fn note_asked(&mut self, requests: impl IntoIterator<Item = RequestKind>) {
-        if let Some(asked) = self.asked.last_mut() {
-            asked.extend(requests);
-        }
-    }
-
-    fn remark_silence(&mut self) {
-        let age = self.view.as_ref().map_or(ServerAge::UNKNOWN, |view| view.server.age);
-        if age.may_freeze_on_open_connections() && !self.remarks.contains(&Remark::LooksFrozen) {
-            self.remarks.push(Remark::LooksFrozen);
-        }
     }
 
     fn report(mut self, result: Result<(), Failure>) -> Report {
@@ -442,46 +334,5 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             }
         }
         report
-    }
-}
-
-/// Asks which part the Pgpool has in its watchdog cluster; none where it does not tell in time.
-async fn membership<S>(client: &mut Client<S>, view: &View) -> Membership
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    if !view.server.watchdog {
-        return Membership::Alone;
-    }
-    match timeout(WATCHDOG_LIMIT, client.send(ReadWatchdogInfo::All)).await {
-        Ok(Ok(info)) => info.cluster().as_ref().map_or(Membership::Alone, Membership::of),
-        Ok(Err(error)) => {
-            debug!(%error, "the watchdog tells nothing");
-            Membership::Alone
-        }
-        Err(_) => Membership::Alone,
-    }
-}
-
-async fn send<S>(client: Client<S>, change: Change) -> Result<Accepted, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match change {
-        Change::Attach(node) => client.finish(AttachNode { node }).await,
-        Change::Detach(node) => client.finish(DetachNode { node }).await,
-        Change::Promote(node) => client.finish(PromoteNode { node, mode: PromoteMode::ViewOnly }).await,
-    }
-}
-
-/// The pauses between two looks.
-#[derive(Default)]
-pub(super) struct Pauses(usize);
-
-impl Pauses {
-    pub(super) fn next(&mut self) -> Duration {
-        let pause = PAUSES.get(self.0).or(PAUSES.last()).copied().unwrap_or_default();
-        self.0 += 1;
-        Duration::from_millis(pause)
     }
 }

@@ -27,6 +27,7 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug)]
 struct First {
     primary: Option<NodeId>,
+    /// Whether it showed the wanted state, and every one since.
     met: bool,
 }
 
@@ -60,7 +61,9 @@ impl Memory {
     /// Takes note of a view, `elapsed` after the run began.
     pub fn observe(&mut self, goal: &Goal, view: &View, elapsed: Duration) {
         let met = goal.is_met(view);
-        self.first.get_or_insert_with(|| First { primary: view.primary().map(|primary| primary.id), met });
+        let first =
+            self.first.get_or_insert_with(|| First { primary: view.primary().map(|primary| primary.id), met });
+        first.met &= met;
         keep_while(&mut self.met_since, met, elapsed);
         let no_primary = view.has_primary_role() && !view.nodes.iter().any(|node| node.is_primary());
         keep_while(&mut self.no_primary_since, no_primary, elapsed);
@@ -169,8 +172,8 @@ impl Memory {
         self.first.and_then(|first| first.primary)
     }
 
-    /// Tells whether the first view showed the wanted state.
-    pub(super) fn met_at_first(&self) -> bool {
+    /// Tells whether the first view showed the wanted state, and every one since.
+    pub(super) fn always_met(&self) -> bool {
         self.first.is_some_and(|first| first.met)
     }
 

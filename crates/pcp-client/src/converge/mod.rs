@@ -7,6 +7,7 @@
 //!
 //! [`plan`] decides, and is pure; [`converge`] does what it says.
 
+mod act;
 mod ask;
 mod change;
 mod drive;
@@ -14,10 +15,12 @@ mod forecast;
 mod goal;
 mod memory;
 mod order;
+mod pauses;
 mod plan;
 mod primary;
 mod report;
 mod restore;
+mod see;
 mod stop;
 #[cfg(test)]
 mod test;

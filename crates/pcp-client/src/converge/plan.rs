@@ -114,7 +114,7 @@ impl Planner<'_> {
 
     /// Waits until the wanted state has lasted: Pgpool may take an attach or a new primary back a moment later.
     fn settle(&self) -> Step {
-        let may_fall_back = self.goal.want != Want::Detached && !self.memory.met_at_first();
+        let may_fall_back = self.goal.want != Want::Detached && !self.memory.always_met();
         if may_fall_back && self.met_for() < self.time.settle {
             return wait("the state to last".to_owned());
         }
@@ -302,6 +302,10 @@ mod tests {
             "to last",
         );
         assert_eq!(next(&goal(2, Want::Detached), &[Ok(HEALTHY), Err(detach(2)), Ok(DETACHED)], 60), Step::Done);
+        // And so has what was there at first, and was gone in between.
+        let gone = [Ok("up primary, down standby, down standby"), Ok(DETACHED), Ok("up primary, down standby, up")];
+        assert_waits_for(&next(&goal(0, Want::Primary), &[Ok(HEALTHY), Ok(SEARCHING), Ok(HEALTHY)], 60), "to last");
+        assert_eq!(next(&goal(0, Want::Primary), &gone, 60), Step::Done, "it always was there");
     }
 
     #[test]

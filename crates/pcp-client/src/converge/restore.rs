@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use pcp_proto::message::AttachNode;
 use pcp_proto::{NodeId, RequestKind};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::drive::{Pauses, Run};
+use super::drive::Run;
+use super::pauses::Pauses;
 use super::{Change, Goal, Reason, Remark};
 use crate::observe::View;
-use crate::{Client, Connect, Error, Evidence};
+use crate::{Client, Connect, Deadline, Error, Evidence};
 
 /// How long undoing may take; this much of the deadline is kept for it once something was set down.
 pub(super) const RESTORE_LIMIT: Duration = Duration::from_secs(5);
@@ -22,8 +23,9 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
         warn!("ending with a step half done: attaching what was set down");
         let mut asked: Vec<_> = self.memory.attaching(self.elapsed()).collect();
         let mut left = self.memory.to_restore(&goal);
-        let until = Instant::now() + RESTORE_LIMIT;
-        let in_time = timeout_at(until, self.attach_again(&goal, &mut asked, &mut left)).await.is_ok();
+        let until = Deadline::after(RESTORE_LIMIT);
+        self.undoing = Some(until);
+        let in_time = timeout_at(until.instant(), self.attach_again(&goal, &mut asked, &mut left)).await.is_ok();
         debug!(in_time, "restored");
         let Some(view) = &self.view else { return };
         let back = asked.iter().filter(|id| !left.contains(id)).filter_map(|&id| view.node(id));

@@ -1,0 +1,136 @@
+//! What `reconcile` takes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+
+use super::values::duration;
+use super::{EXIT_CODES, HelpArg, HookArgs};
+
+/// How long a monitor waits at most before it looks, so that the hosts do not all do it at once.
+const MONITOR_JITTER: Duration = Duration::from_secs(2);
+/// How long a monitor leaves things alone after a change of its own.
+const MONITOR_MIN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Make every Pgpool show each node as EFM, or a file, says, and verify it. Nodes that neither names are left alone.
+///
+/// Where all is well, each Pgpool is asked once and nothing else is done. For lost hook calls, rebooted nodes, and a
+/// Pgpool that started with a stale pgpool_status; by a timer, after Pgpool's start, or as EFM's custom monitor:
+/// script.custom.monitor=/usr/bin/pcpctl reconcile --efm CLUSTER --monitor
+///
+/// EFM is asked twice, at least 2 s apart, and believed only where an isolated host could not see the same: one
+/// primary with its database UP, nobody promoting, a majority of the members there, and the same both times. Else
+/// nothing is done, exit 7. Nodes that `pcpctl hold` holds on this host are passed over, and the verdict names them.
+#[derive(Debug, Args)]
+#[command(
+    disable_help_flag = true,
+    after_help = EXIT_CODES,
+    group(ArgGroup::new("truth").args(["desired", "efm"]).required(true))
+)]
+pub(crate) struct ReconcileArgs {
+    /// Take what should be from this file: docs/desired-state.md
+    #[arg(long, value_name = "FILE", help_heading = "Source of truth")]
+    desired: Option<PathBuf>,
+    /// Ask `efm cluster-status-json CLUSTER` [default CLUSTER: cluster under [efm] in the configuration]
+    #[arg(long, value_name = "CLUSTER", num_args = 0..=1, help_heading = "Source of truth")]
+    efm: Option<Option<String>>,
+    /// Always exit 0, as EFM's custom monitor has to: EFM fails a healthy database over otherwise. The verdict tells.
+    /// The deadline has to be shorter than custom.monitor.timeout
+    #[arg(long)]
+    monitor: bool,
+    /// Wait a random time first, at most this and half of the deadline [default: 0; with --monitor 2s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    jitter: Option<Duration>,
+    /// Change nothing when a reconcile on this host changed something less than this ago: exit 8 [default: 0; with
+    /// --monitor 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    min_interval: Option<Duration>,
+    /// The directory of this host's marks [env: PCPCTL_STATE_DIR] [default: /var/lib/pcpctl]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) hook: HookArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Who says what should be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TruthArg<'a> {
+    /// This file.
+    Desired(&'a Path),
+    /// EFM; this cluster of it, or the one that the configuration names.
+    Efm(Option<&'a str>),
+}
+
+/// What an exit code is taken for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Caller {
+    /// A person, a timer or a unit: it tells how it went.
+    Any,
+    /// EFM's custom monitor: whatever is not 0 is a database that has failed.
+    Monitor,
+}
+
+impl ReconcileArgs {
+    pub(crate) fn truth(&self) -> TruthArg<'_> {
+        match &self.desired {
+            Some(path) => TruthArg::Desired(path),
+            None => TruthArg::Efm(self.efm.as_ref().and_then(Option::as_deref).filter(|name| !name.is_empty())),
+        }
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        if self.monitor { Caller::Monitor } else { Caller::Any }
+    }
+
+    pub(crate) fn jitter(&self) -> Duration {
+        self.jitter.unwrap_or(if self.monitor { MONITOR_JITTER } else { Duration::ZERO })
+    }
+
+    pub(crate) fn min_interval(&self) -> Duration {
+        self.min_interval.unwrap_or(if self.monitor { MONITOR_MIN_INTERVAL } else { Duration::ZERO })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: ReconcileArgs,
+    }
+
+    fn typed(args: &[&str]) -> Result<ReconcileArgs, clap::Error> {
+        Typed::try_parse_from([&["reconcile"], args].concat()).map(|typed| typed.args)
+    }
+
+    #[test]
+    fn exactly_one_source_of_truth_is_named() {
+        assert!(typed(&[]).is_err());
+        assert!(typed(&["--efm", "--desired", "/f"]).is_err());
+        assert!(matches!(typed(&["--desired", "/f"]).unwrap().truth(), TruthArg::Desired(_)));
+        for (args, cluster) in [
+            (&["--efm"][..], None),
+            (&["--efm", ""], None),
+            (&["--efm", "c"], Some("c")),
+            (&["--efm", "-hx"], None),
+        ] {
+            assert!(matches!(typed(args).unwrap().truth(), TruthArg::Efm(found) if found == cluster), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_monitor_takes_its_time_and_nobody_else_does() {
+        let times = |args: &[&str]| typed(args).map(|args| (args.jitter(), args.min_interval())).unwrap();
+        assert_eq!(times(&["--efm"]), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(times(&["--efm", "--monitor"]), (MONITOR_JITTER, MONITOR_MIN_INTERVAL));
+        let given = times(&["--efm", "--monitor", "--jitter", "0", "--min-interval", "1m"]);
+        assert_eq!(given, (Duration::ZERO, Duration::from_secs(60)));
+    }
+}
