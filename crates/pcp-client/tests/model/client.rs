@@ -47,8 +47,7 @@ type Processes<'a> = FuturesUnordered<LocalBoxFuture<'a, Vec<Process>>>;
 
 async fn play(schedule: &Schedule) -> Result<Judged, String> {
     let start = Instant::now();
-    let pgpools: Vec<_> =
-        schedule.ages.iter().map(|&age| Pgpool::new(planner::world(schedule, age))).collect();
+    let pgpools: Vec<_> = schedule.ages.iter().map(|&age| Pgpool::new(planner::world(schedule, age))).collect();
     let mut cluster = Cluster {
         schedule,
         start,
@@ -224,8 +223,7 @@ impl Process {
         let failed = goal.failed.map(|id| name(usize::from(id.get())));
         let options = Options { deadline: Deadline::after(limit(self.hook)), settle: SETTLE };
         let stop = Stop::new();
-        let order =
-            Order { failed: failed.as_ref(), stop: stop.clone(), ..Order::new(&node, goal.want, options) };
+        let order = Order { failed: failed.as_ref(), stop: stop.clone(), ..Order::new(&node, goal.want, options) };
         let evidence = Told { sandbox: &pgpools[0].0, knows: schedule.evidence };
         let order = order.with_evidence(&evidence);
         let reports = converge_all(self.pgpools.iter().map(|&which| (&pgpools[which], &credentials)), &order);

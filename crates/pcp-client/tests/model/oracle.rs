@@ -89,7 +89,8 @@ pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) 
     }
     let truth = Truth::after(schedule);
     last_words_are_true(schedule, age, world, runs)?;
-    let is_told = truth.primary().is_some() && (0..schedule.nodes).all(|id| truth.is_told(schedule, world, runs, id));
+    let is_told =
+        truth.primary().is_some() && (0..schedule.nodes).all(|id| truth.is_told(schedule, world, runs, id));
     if truth.interfered || !is_told {
         return Ok(Judged::Untold);
     }
@@ -113,9 +114,10 @@ pub(crate) fn judge(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) 
 /// Whoever was the last to speak of a Pgpool that nothing happened to any more has to be right.
 fn last_words_are_true(schedule: &Schedule, age: Age, world: &World, runs: &[Run]) -> Result<(), String> {
     let Some(last) = runs.iter().max_by_key(|run| run.ended) else { return Ok(()) };
-    let happened_later = schedule.events.iter().any(|&(at, event)| {
-        at >= last.ended && !matches!(event, Event::Fault(_) | Event::Cut(_))
-    });
+    let happened_later = schedule
+        .events
+        .iter()
+        .any(|&(at, event)| at >= last.ended && !matches!(event, Event::Fault(_) | Event::Cut(_)));
     let others = || runs.iter().filter(|run| !std::ptr::eq(*run, last));
     let changed_later = world.operations().get(last.operations..).unwrap_or_default().iter().any(|operation| {
         !last.has_sent(operation.change) || others().any(|other| other.may_have_sent(operation.change))
@@ -128,7 +130,12 @@ fn last_words_are_true(schedule: &Schedule, age: Age, world: &World, runs: &[Run
         return Ok(());
     }
     if !is_met(age, last.hook, world) {
-        return Err(format!("last word: \"hook {}\" was verified at {:?}: {}", last.hook, last.ended, shown(world, runs)));
+        return Err(format!(
+            "last word: \"hook {}\" was verified at {:?}: {}",
+            last.hook,
+            last.ended,
+            shown(world, runs)
+        ));
     }
     Ok(())
 }

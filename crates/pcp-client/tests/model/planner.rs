@@ -39,7 +39,8 @@ pub(crate) fn run(schedule: &Schedule) -> Result<Judged, String> {
 }
 
 pub(crate) fn world(schedule: &Schedule, age: Age) -> World {
-    let world = (1..=schedule.nodes).fold(World::new(age), |world, node| world.node(&format!("10.0.0.{node}"), 5432));
+    let world =
+        (1..=schedule.nodes).fold(World::new(age), |world, node| world.node(&format!("10.0.0.{node}"), 5432));
     world.configure(|settings| {
         settings.search_primary_node_timeout = Duration::from_secs(schedule.search);
         if oracle::follows(schedule) {
@@ -216,7 +217,11 @@ impl<'a> Model<'a> {
         }
         let may_fall_back = process.goal.want != Want::Detached && !process.always_met;
         if may_fall_back && process.met_since.is_none_or(|since| now - since < SETTLE) {
-            return Err(format!("unsettled: \"hook {}\" is done at {now:?}: {}", process.hook, self.shown(process)));
+            return Err(format!(
+                "unsettled: \"hook {}\" is done at {now:?}: {}",
+                process.hook,
+                self.shown(process)
+            ));
         }
         let left_down = process.goal.left_down(&self.view);
         Ok(Looked::Over(if left_down.is_empty() {
@@ -229,7 +234,11 @@ impl<'a> Model<'a> {
     /// Sends a change, unless that breaks a rule, and lets Pgpool refuse it as servers do.
     fn act(&mut self, now: Duration, process: &mut Process, change: Change, reason: Reason) -> Result<(), String> {
         self.check(now, process, change, reason).map_err(|why| {
-            format!("{why}: \"hook {}\" sends {change} ({reason:?}) at {now:?}: {}", process.hook, self.shown(process))
+            format!(
+                "{why}: \"hook {}\" sends {change} ({reason:?}) at {now:?}: {}",
+                process.hook,
+                self.shown(process)
+            )
         })?;
         process.memory.record(change, reason, &self.view, now - process.began);
         let id = usize::from(change.node().get());
@@ -277,7 +286,9 @@ impl<'a> Model<'a> {
             |id| process.changes.iter().any(|&(_, sent, why)| why == Reason::Cycle && sent.node() == node_id(id));
         match change {
             Change::Attach(_) if !is_own && process.goal.failed == Some(node_id(id)) => Err("failed primary"),
-            Change::Attach(_) if self.truth.is_superseded(id) && self.takes_writes(id) && !is_own && !has_cycled(id) => {
+            Change::Attach(_)
+                if self.truth.is_superseded(id) && self.takes_writes(id) && !is_own && !has_cycled(id) =>
+            {
                 Err("old primary on a guess")
             }
             Change::Attach(_) if self.takes_writes(id) && self.is_proven_wrong(now, process) => {
@@ -301,7 +312,8 @@ impl<'a> Model<'a> {
     fn is_proven_wrong(&self, now: Duration, process: &Process) -> bool {
         let want = process.goal.want;
         let id = process.hook.node();
-        matches!(want, Want::Standby | Want::Follower(_)) && self.tells(id)
+        matches!(want, Want::Standby | Want::Follower(_))
+            && self.tells(id)
             && self.truth.is_superseded(id)
             && self.is_known_by(now, id)
     }
@@ -336,9 +348,10 @@ impl<'a> Model<'a> {
     /// Brings back what the run set down.
     fn undo(&mut self, now: Duration, process: &mut Process) -> Result<Looked, String> {
         let left = process.memory.half_done(&process.goal, &self.view);
-        let pending = process.changes.last().is_some_and(|&(at, change, _)| {
-            now - at < Duration::from_secs(2) && !change.is_visible(&self.view)
-        });
+        let pending = process
+            .changes
+            .last()
+            .is_some_and(|&(at, change, _)| now - at < Duration::from_secs(2) && !change.is_visible(&self.view));
         let Some(undoing) = &mut process.undoing else { return Ok(Looked::Again) };
         if now >= undoing.until || (left.is_empty() && !pending) {
             return Ok(Looked::Over(End::Failed(undoing.why.clone())));
@@ -382,7 +395,8 @@ impl<'a> Model<'a> {
     }
 
     fn shown(&self, process: &Process) -> String {
-        let changes: Vec<_> = process.changes.iter().map(|(at, change, why)| format!("{at:?} {change} {why:?}")).collect();
+        let changes: Vec<_> =
+            process.changes.iter().map(|(at, change, why)| format!("{at:?} {change} {why:?}")).collect();
         format!("[{}] {}", changes.join(", "), oracle::shown(&self.world, &self.ended))
     }
 }
@@ -430,9 +444,10 @@ impl Process {
     fn pause(&mut self, now: Duration) {
         let pause = Duration::from_millis(PAUSES.get(self.pauses).or(PAUSES.last()).copied().unwrap_or_default());
         self.pauses += 1;
-        let has_set_down = self.changes.iter().any(|&(_, change, reason)| {
-            reason == Reason::Cycle || matches!(change, Change::Promote(_))
-        });
+        let has_set_down = self
+            .changes
+            .iter()
+            .any(|&(_, change, reason)| reason == Reason::Cycle || matches!(change, Change::Promote(_)));
         let deadline = if has_set_down { self.deadline.saturating_sub(RESTORE_LIMIT) } else { self.deadline };
         if self.undoing.is_none() && now + pause >= deadline {
             self.give_up(now, "not verified in time".to_owned());

@@ -205,7 +205,8 @@ impl FromStr for Schedule {
         let mut lines = script.split([';', '\n']).map(str::trim).filter(|line| !line.is_empty());
         let head = lines.next().ok_or("an empty script")?;
         let words: Vec<_> = head.split_whitespace().collect();
-        let ["pgpool", ages, "nodes", nodes, "search", search, "follow", follow, "knows", evidence] = words[..] else {
+        let ["pgpool", ages, "nodes", nodes, "search", search, "follow", follow, "knows", evidence] = words[..]
+        else {
             return Err(format!("no line about the cluster: {head}"));
         };
         Ok(Self {

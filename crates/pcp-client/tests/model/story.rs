@@ -31,17 +31,15 @@ fn schedules(
     let search = prop_oneof![6 => Just(0_usize), 2 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(4)];
     let follow = prop_oneof![4 => Just(Follow::Unset), 1 => Just(Follow::Set)];
     let cluster = (ages, prop_oneof![1 => Just(2_usize), 8 => Just(3), 2 => Just(4)], search, follow, evidence);
-    (cluster, vec(scene(), 1..5), faults).prop_map(
-        |((ages, nodes, search, follow, evidence), scenes, faults)| {
-            let mut story = Story::new(nodes);
-            scenes.iter().for_each(|scene| story.play(scene));
-            let faults = faults.into_iter().map(|(at, trouble)| (at, Event::Fault(trouble)));
-            story.events.extend(faults);
-            story.events.sort_by_key(|&(at, _)| at);
-            let events = story.events.into_iter().map(|(at, event)| (Duration::from_millis(at), event));
-            Schedule { ages, nodes, search: SEARCHES[search], follow, evidence, events: events.collect() }
-        },
-    )
+    (cluster, vec(scene(), 1..5), faults).prop_map(|((ages, nodes, search, follow, evidence), scenes, faults)| {
+        let mut story = Story::new(nodes);
+        scenes.iter().for_each(|scene| story.play(scene));
+        let faults = faults.into_iter().map(|(at, trouble)| (at, Event::Fault(trouble)));
+        story.events.extend(faults);
+        story.events.sort_by_key(|&(at, _)| at);
+        let events = story.events.into_iter().map(|(at, event)| (Duration::from_millis(at), event));
+        Schedule { ages, nodes, search: SEARCHES[search], follow, evidence, events: events.collect() }
+    })
 }
 
 /// One thing that happens.
@@ -94,8 +92,13 @@ fn scene() -> impl Strategy<Value = Scene> {
         1 => Just(Kind::Admin),
     ];
     let ways = [way(), way(), way()];
-    (millis(), kind, 0..4_usize, [millis(), millis()], ways)
-        .prop_map(|(after, kind, pick, steps, ways)| Scene { after, kind, pick, steps, ways })
+    (millis(), kind, 0..4_usize, [millis(), millis()], ways).prop_map(|(after, kind, pick, steps, ways)| Scene {
+        after,
+        kind,
+        pick,
+        steps,
+        ways,
+    })
 }
 
 fn way() -> impl Strategy<Value = Way> {
@@ -139,12 +142,21 @@ struct Story {
 
 impl Story {
     fn new(nodes: usize) -> Self {
-        Self { now: 0, events: Vec::new(), primary: 0, nodes, down: Vec::new(), old_primaries: Vec::new(), silent: None }
+        Self {
+            now: 0,
+            events: Vec::new(),
+            primary: 0,
+            nodes,
+            down: Vec::new(),
+            old_primaries: Vec::new(),
+            silent: None,
+        }
     }
 
     fn play(&mut self, scene: &Scene) {
         self.now += scene.after;
-        let standbys: Vec<_> = (0..self.nodes).filter(|id| *id != self.primary && !self.down.contains(id)).collect();
+        let standbys: Vec<_> =
+            (0..self.nodes).filter(|id| *id != self.primary && !self.down.contains(id)).collect();
         let standby = standbys.get(scene.pick % standbys.len().max(1)).copied();
         let down = self.down.get(scene.pick % self.down.len().max(1)).copied();
         let [first, second, third] = &scene.ways;

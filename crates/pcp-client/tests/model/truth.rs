@@ -68,7 +68,8 @@ impl Truth {
         match event {
             Event::Fail(id) | Event::Cut(id) => self.become_gone(at, id),
             Event::Promote(id) => {
-                let olds: Vec<_> = (0..self.parts.len()).filter(|&old| old != id && self.was_primary[old]).collect();
+                let olds: Vec<_> =
+                    (0..self.parts.len()).filter(|&old| old != id && self.was_primary[old]).collect();
                 for old in olds {
                     self.become_gone(at, old);
                     if !self.superseded[old] {
@@ -133,14 +134,19 @@ impl Truth {
             }
             _ => true,
         };
-        is_clear && Some(told) >= self.since[id] && fate.ends_itself() && self.fits(hook) && !runs.iter().any(gainsays)
+        is_clear
+            && Some(told) >= self.since[id]
+            && fate.ends_itself()
+            && self.fits(hook)
+            && !runs.iter().any(gainsays)
     }
 
     /// Tells whether Pgpool was told of every primary before that it is none any more.
     fn are_ends_told(&self, schedule: &Schedule) -> bool {
         self.predecessors.iter().all(|&(old, since)| {
             schedule.events.iter().any(|&(at, event)| {
-                let is_end = matches!(event, Event::Call(Hook::Detach(id), fate) if id == old && fate.ends_itself());
+                let is_end =
+                    matches!(event, Event::Call(Hook::Detach(id), fate) if id == old && fate.ends_itself());
                 is_end && Some(at) >= since
             })
         })
