@@ -7,12 +7,13 @@ use std::env;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use jiff::Zoned;
 use pcp_tests::Version;
 use pcp_tests::drills::{self, Outcome, Scenario};
 
 const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/drills.md");
-/// On which Pgpools.
-const VERSIONS: [Version; 3] = [Version::V4_1, Version::V4_3, Version::V4_7];
+/// On which Pgpools, the newest first: what is written after each of them is then of most use.
+const VERSIONS: [Version; 3] = [Version::V4_7, Version::V4_3, Version::V4_1];
 
 fn main() -> Result<()> {
     let mut args = env::args();
@@ -31,22 +32,23 @@ fn main() -> Result<()> {
         .into_iter()
         .filter(|scenario| words.is_empty() || words.iter().any(|word| scenario.name.contains(&**word)))
         .collect();
-    let mut outcomes = Vec::new();
-    for version in versions {
-        outcomes.extend(drills::run(&scenarios, version, &program, tell)?);
-    }
     // By scenario, so that the versions stand side by side.
     let place = |outcome: &Outcome| {
         scenarios.iter().position(|scenario| {
             (scenario.name, scenario.pgpools) == (outcome.scenario.name, outcome.scenario.pgpools)
         })
     };
-    outcomes.sort_by_key(place);
-    let report = drills::report(&outcomes, &machine()?);
-    if wanted.is_empty() {
-        fs::write(REPORT, report).with_context(|| format!("cannot write {REPORT}"))?;
-    } else {
-        print(&report);
+    let mut outcomes = Vec::new();
+    for version in versions {
+        outcomes.extend(drills::run(&scenarios, version, &program, tell)?);
+        outcomes.sort_by_key(place);
+        if wanted.is_empty() {
+            let report = drills::report(&outcomes, &machine()?);
+            fs::write(REPORT, report).with_context(|| format!("cannot write {REPORT}"))?;
+        }
+    }
+    if !wanted.is_empty() {
+        print(&drills::report(&outcomes, &machine()?));
     }
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     ensure!(failed == 0, "{failed} drills failed");
@@ -79,16 +81,18 @@ fn machine() -> Result<String> {
     let kilobytes = memory.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
     let gigabytes = kilobytes.context("/proc/meminfo does not begin with a size")? >> 20;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
+    let kernel = kernel.split('.').take(2).collect::<Vec<_>>().join(".");
     let model = models.first().copied().unwrap_or("of unknown model");
     let servers: Vec<String> = VERSIONS
         .iter()
         .map(|version| format!("{} with PostgreSQL {}", version.pgpool(), version.postgres()))
         .collect();
     Ok(format!(
-        "Measured on {} processors ({model}), {gigabytes} GiB of memory, Linux {}, all hosts in containers on one machine. Pgpool \
-         {}.\n",
+        "Measured on {} on {} processors ({model}), {gigabytes} GiB of memory, Linux {}, all hosts in containers on one\n\
+         machine: Pgpool {}.\n",
+        Zoned::now().date(),
         models.len(),
-        kernel.trim(),
+        kernel,
         servers.join(", "),
     ))
 }

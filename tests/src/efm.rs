@@ -275,8 +275,9 @@ impl<'a> Efm<'a> {
             self.cluster.nodes().iter().enumerate().map(|(id, node)| self.desired(id, node)).collect();
         let text = json!({"schema_version": 1, "nodes": nodes}).to_string();
         fs::write(&desired, text).with_context(|| format!("cannot write {}", desired.display()))?;
-        let call = self.agent.run("reconcile", &format!("--desired {}", desired.display()))?;
+        let mut call = self.agent.run("reconcile", &format!("--desired {}", desired.display()))?;
         fs::remove_file(&desired).ok();
+        call.line = "reconcile --desired FILE".to_owned();
         self.calls.push(call.clone());
         ensure!(call.code == Some(0), "{} ended with {:?}:\n{}", call.line, call.code, call.output);
         Ok(())

@@ -142,7 +142,9 @@ async fn where_a_search_takes_long_another_node_is_cycled() {
                 world.settings_mut().search_primary_node_timeout = Duration::from_secs(timeout);
                 world.promote_postgres(1);
             });
-            let report = pgpool.run(&order(&name("10.0.0.2"), Want::Primary, 60)).await;
+            let node = name("10.0.0.2");
+            let order = order(&node, Want::Primary, 60);
+            let report = converge(&pgpool, &credentials(), &order.with_evidence(&Answering)).await;
             assert!(report.result.is_ok(), "{age} {timeout}: {report:?}");
             assert_eq!(report.changes, [Change::Detach(id(2)), Change::Attach(id(2))], "{age} {timeout}");
             sleep(Duration::from_secs(5)).await;

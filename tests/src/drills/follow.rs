@@ -11,29 +11,37 @@ use crate::{Agent, Call, Host};
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "primary database down, follow command set",
-        settings: FOLLOW,
+        // Long enough that Pgpool finds the promoted node by itself: only then it calls the command.
+        settings: &[FOLLOW, ("search_primary_node_timeout", "30")],
         needs: Some("follow"),
-        run: |drill| with_relay(drill, |drill| drill.fail_over()),
+        run: failover_followed,
         ..PLAIN
     },
     Scenario {
         name: "late promotion, follow command set",
-        settings: FOLLOW,
+        settings: &[FOLLOW],
         needs: Some("follow"),
-        run: |drill| with_relay(drill, super::failover::late_promotion),
+        run: |drill| with_relay(drill, super::failover::late_promotion).map(drop),
         ..PLAIN
     },
 ];
 
 /// Hands its arguments over to this machine, where `pcpctl` is, and waits until that has run.
-const FOLLOW: &[(&str, &str)] = &[(
+const FOLLOW: (&str, &str) = (
     "follow_primary_command",
-    "/bin/sh -c 'echo %d %P %m >>/var/lib/pcp-tests/follow; \
-     for i in $(seq 400); do grep -qx %d /var/lib/pcp-tests/followed && exit; sleep 0.1; done'",
-)];
+    "echo %d %P %m >>/var/lib/pcp-tests/follow; \
+     for i in $(seq 400); do grep -qx %d /var/lib/pcp-tests/followed && exit; sleep 0.1; done",
+);
 
-/// Runs what Pgpool asks for while `events` happen, and until Pgpool agrees with PostgreSQL.
-fn with_relay(drill: &mut Drill<'_>, events: fn(&mut Drill<'_>) -> Result<()>) -> Result<()> {
+/// Pgpool asks for the old primary, which is left alone, and for the other standby, which it has set down as well.
+fn failover_followed(drill: &mut Drill<'_>) -> Result<()> {
+    let count = with_relay(drill, |drill| drill.fail_over())?;
+    ensure!(count == 2, "Pgpool asked for {count} nodes, not for 2");
+    Ok(())
+}
+
+/// Runs what Pgpool asks for while `events` happen, and until Pgpool agrees with PostgreSQL; returns how often it asked.
+fn with_relay(drill: &mut Drill<'_>, events: fn(&mut Drill<'_>) -> Result<()>) -> Result<usize> {
     let host = drill.cluster.pgpool().host();
     host.exec(["sh", "-c", "cd /var/lib/pcp-tests && : >follow && : >followed && chown postgres: follow"])?;
     let agent = drill.efm.agent();
@@ -46,10 +54,11 @@ fn with_relay(drill: &mut Drill<'_>, events: fn(&mut Drill<'_>) -> Result<()>) -
     });
     let calls = followed?;
     let failed = calls.iter().find(|call| call.code != Some(0)).cloned();
+    let count = calls.len();
     drill.efm.add(calls);
     happened?;
     ensure!(failed.is_none(), "{failed:?}");
-    Ok(())
+    Ok(count)
 }
 
 /// Runs `pcpctl follow` for each line that the command wrote.

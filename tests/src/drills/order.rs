@@ -27,6 +27,12 @@ pub(super) const ALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario { name: "two agents detach at once", pgpools: Group::ThreeWithWatchdog, run: two_detach, ..PLAIN },
+    Scenario {
+        name: "detach of the old primary and attach of the new at once",
+        pgpools: Group::ThreeWithWatchdog,
+        run: all_at_once,
+        ..PLAIN
+    },
 ];
 
 fn attach_before_detach(drill: &mut Drill<'_>) -> Result<()> {

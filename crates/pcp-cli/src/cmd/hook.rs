@@ -126,9 +126,13 @@ pub(super) async fn reach<E: Evidence>(
         settings.targets.iter().map(|target| with_notices(&target.connector, &args.output)).collect();
     let credentials = settings.targets.iter().map(|target| &target.credentials);
     let mut reached = pin!(async {
-        let _lock = tokio::select! {
-            lock = Lock::acquire(settings.endpoints(), settings.limit) => Some(lock),
-            () = order.stop.requested() => None,
+        let _lock = match order.want {
+            // An attach on this host may wait for just this, with the lock in its hands.
+            Want::Follower(_) => None,
+            _ => tokio::select! {
+                lock = Lock::acquire(settings.endpoints(), settings.limit) => Some(lock),
+                () = order.stop.requested() => None,
+            },
         };
         converge_all(pgpools.iter().zip(credentials), order).await
     });

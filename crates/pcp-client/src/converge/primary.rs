@@ -64,11 +64,15 @@ pub(super) fn find_primary(plan: &Planner<'_>) -> Step {
     if search_may_run(plan) {
         return wait("Pgpool to find the primary".to_owned());
     }
-    if let Some(node) = node_to_cycle(plan).filter(|_| !plan.memory.has_acted_for(Reason::Cycle)) {
-        if plan.time.remaining < DETACH_RESERVE {
-            return too_late(plan, "a node could be detached and attached again");
+    if !plan.memory.has_acted_for(Reason::Cycle) {
+        match node_to_cycle(plan) {
+            Err(ask) => return ask,
+            Ok(Some(_)) if plan.time.remaining < DETACH_RESERVE => {
+                return too_late(plan, "a node could be detached and attached again");
+            }
+            Ok(Some(node)) => return plan.detach(node, Reason::Cycle),
+            Ok(None) => {}
         }
-        return plan.detach(node, Reason::Cycle);
     }
     let proven = plan.memory.recovery(plan.node.id, plan.time.elapsed, Duration::MAX);
     if plan.goal.want == Want::Primary && proven == Some(&Recovery::NotInRecovery) && may_promote(plan) {
@@ -77,30 +81,40 @@ pub(super) fn find_primary(plan: &Planner<'_>) -> Step {
     wait("a primary: Pgpool found none; is a PostgreSQL that it shows as up out of recovery?".to_owned())
 }
 
-/// Chooses the node that is detached and attached to make Pgpool look for a primary.
+/// Chooses the node that is detached and attached to make Pgpool look for a primary, or returns the step that finds out.
 ///
 /// It looks at both, and takes nothing else up before it is through. While the promoted node itself is down, it finds
-/// nothing for the whole of search_primary_node_timeout: where that is long, another standby has to do, and where
-/// there is none, nothing.
-fn node_to_cycle<'a>(plan: &Planner<'a>) -> Option<&'a Node> {
+/// nothing for the whole of search_primary_node_timeout: where that is long, another standby has to do, one that is
+/// alive, for a dead one would come back by it; and where there is none, nothing.
+fn node_to_cycle<'a>(plan: &Planner<'a>) -> Result<Option<&'a Node>, Step> {
     if plan.view.server.search_primary_node_timeout.is_none_or(|limit| !limit.is_zero() && limit <= SEARCH_PATIENCE)
     {
-        return Some(plan.node);
+        return Ok(Some(plan.node));
     }
-    plan.view.nodes.iter().find(|other| {
+    let others = plan.view.nodes.iter().filter(|other| {
         other.id != plan.node.id
             && other.is_attached()
             && !other.failover_disallowed
             && plan.goal.may_attach(other.id)
-    })
+    });
+    for other in others {
+        if plan.answers(other)? && *plan.recovery(other)? != Recovery::NotInRecovery {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
 }
 
-/// Returns the second half of a cycle of a node that the goal is not about.
+/// Returns the second half of a cycle of a node that the goal is not about. One that has died meanwhile stays down.
 pub(super) fn attach_half_done(plan: &Planner<'_>) -> Option<Step> {
     let cycled = plan.memory.half_done(plan.goal, plan.view).into_iter().find(|&id| {
         id != plan.node.id && plan.memory.has_cycled(id) && !plan.memory.has_sent(Change::Attach(id))
     })?;
-    Some(Step::Act(Change::Attach(cycled), Reason::Restore))
+    match plan.answers(plan.view.node(cycled)?) {
+        Err(ask) => Some(ask),
+        Ok(true) => Some(Step::Act(Change::Attach(cycled), Reason::Restore)),
+        Ok(false) => None,
+    }
 }
 
 /// Attaches again what this run set down for the sake of the new primary, as far as it is proven to be a standby.
@@ -200,6 +214,9 @@ mod tests {
             change.into_iter().for_each(|change| record(&mut memory, change));
             memory.observe(&goal, &view, Duration::ZERO);
             let at = |elapsed| {
+                let mut memory = memory.clone();
+                let (question, answer) = answering(2);
+                memory.learn(question, answer, elapsed);
                 decide(&goal, &memory, &view, Time { elapsed, remaining: secs(60), settle: Duration::ZERO })
             };
             assert_waits_for(&at(first - millis(1)), "find the primary");
@@ -297,33 +314,48 @@ mod tests {
     }
 
     #[test]
-    fn another_node_that_was_cycled_comes_back_at_once_whatever_became_of_it() {
+    fn another_node_that_was_cycled_comes_back_at_once_unless_it_has_died() {
         let past = |now| [Ok(NO_PRIMARY), Err(cycle(2)), Ok(now)];
-        let back = act((attach(2).0, Reason::Restore));
+        let down = "down standby, up standby, down standby";
+        let found = "down standby, up primary, down standby";
+        let settled = [&past(found)[..], &[Ok(found), Ok(found)]].concat();
         for want in [Want::Primary, Want::Attached] {
             let goal = goal(1, want);
-            assert_eq!(next(&goal, &past("down standby, up standby, down standby"), 60), back, "{want:?}");
-            let found = "down standby, up primary, down standby";
-            let settled = [&past(found)[..], &[Ok(found), Ok(found)]].concat();
-            assert_eq!(next(&goal, &settled, 60), back, "{want:?}");
+            let told = |past: &[_], fact| told_after(&goal, past, &[fact, recovery(1, unknown())], 60);
+            for past in [&past(down)[..], &settled] {
+                assert_eq!(told(past, answering(2)), act((attach(2).0, Reason::Restore)), "{want:?}");
+            }
+            let dead = (Question::Answers(2.try_into().unwrap()), Answer::Answers(false));
+            assert_waits_for(&told(&past(down), dead.clone()), "Pgpool to find the primary");
+            assert_eq!(told(&settled, dead), Step::Done, "{want:?}");
         }
     }
 
     #[test]
-    fn a_node_that_is_protected_held_or_failed_is_not_cycled() {
+    fn a_node_is_cycled_for_another_one_only_if_it_lives_and_nothing_forbids_it() {
         let mut goal = goal(1, Want::Primary);
         let mut seen = view(NO_PRIMARY);
         seen.server.search_primary_node_timeout = Some(Duration::from_secs(300));
-        let mut memory = Memory::default();
-        memory.observe(&goal, &seen, Duration::ZERO);
-        let at = |goal: &Goal, seen: &View| plan_at(goal, &memory, seen, Duration::from_secs(20));
-        assert_eq!(at(&goal, &seen), act(cycle(2)));
+        let time = Time { elapsed: Duration::from_secs(20), ..TIME };
+        let at = |goal: &Goal, seen: &View, facts: &[(Question, Answer)]| {
+            let mut memory = Memory::default();
+            memory.observe(goal, seen, Duration::ZERO);
+            facts.iter().for_each(|(question, answer)| memory.learn(*question, answer.clone(), time.elapsed));
+            decide(goal, &memory, seen, time)
+        };
+        let lives = [answering(2)];
+        assert_eq!(at(&goal, &seen, &[]), Step::Ask(Question::Answers(2.try_into().unwrap())));
+        assert_eq!(at(&goal, &seen, &lives), act(cycle(2)));
+        let dead = [(Question::Answers(2.try_into().unwrap()), Answer::Answers(false))];
+        assert_waits_for(&at(&goal, &seen, &dead), "Pgpool found none");
+        let writable = [answering(2), recovery(2, Recovery::NotInRecovery)];
+        assert_waits_for(&at(&goal, &seen, &writable), "Pgpool found none");
         goal.held = vec![2.try_into().unwrap()];
-        assert_waits_for(&at(&goal, &seen), "Pgpool found none");
+        assert_waits_for(&at(&goal, &seen, &lives), "Pgpool found none");
         (goal.held, goal.failed) = (vec![], Some(2.try_into().unwrap()));
-        assert_waits_for(&at(&goal, &seen), "Pgpool found none");
+        assert_waits_for(&at(&goal, &seen, &lives), "Pgpool found none");
         goal.failed = None;
         seen.nodes[2].failover_disallowed = true;
-        assert_waits_for(&at(&goal, &seen), "Pgpool found none");
+        assert_waits_for(&at(&goal, &seen, &lives), "Pgpool found none");
     }
 }

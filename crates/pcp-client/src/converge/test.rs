@@ -72,8 +72,7 @@ pub(super) fn decide(goal: &Goal, memory: &Memory, view: &View, time: Time) -> S
     loop {
         match plan(goal, &memory, view, time) {
             Step::Ask(question @ Question::Recovery(_)) => {
-                let unknown = Recovery::Unknown { reason: "nobody was asked".to_owned() };
-                memory.learn(question, Answer::Recovery(unknown), time.elapsed);
+                memory.learn(question, Answer::Recovery(unknown()), time.elapsed);
             }
             step => return step,
         }
@@ -118,6 +117,10 @@ pub(super) fn answering(node: usize) -> (Question, Answer) {
 
 pub(super) fn recovery(node: usize, recovery: Recovery) -> (Question, Answer) {
     (Question::Recovery(node.try_into().unwrap()), Answer::Recovery(recovery))
+}
+
+pub(super) fn unknown() -> Recovery {
+    Recovery::Unknown { reason: "nobody was asked".to_owned() }
 }
 
 fn remember(goal: &Goal, past: &[Result<&str, (Change, Reason)>], remaining: u64) -> (Memory, View, Time) {
