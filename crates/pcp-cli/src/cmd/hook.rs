@@ -3,7 +3,9 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use pcp_client::{Evidence, LastNode, Node, Options, Order, PortOnly, Postgres, Recovery, Report, converge_all};
+use pcp_client::{
+    Evidence, LastNode, Node, Options, Order, PortOnly, Postgres, Recovery, Report, Want, converge_all,
+};
 use tracing::warn;
 
 use super::dry_run::dry_run;
