@@ -27,7 +27,7 @@ Exit codes:
   6    the node is unknown or ambiguous
   7    refused, by Pgpool or by pcpctl
   8    not verified before the deadline, or the outcome is unknown
-  10   done in part: on some Pgpools only
+  10   done in part: on some Pgpools only, or with nodes left down
   130  ended by SIGINT; 143 by SIGTERM";
 
 /// Makes Pgpool-II's view of its nodes what you asked for, and proves it by reading it back.
