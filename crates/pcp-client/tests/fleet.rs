@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use pcp_client::sandbox::{Age, Fault, Watchdog, WatchdogState, World};
 use pcp_client::{Change, Deadline, Failure, Options, Order, Report, Want, converge_all};
-use pcp_proto::Credentials;
+use pcp_proto::message::NodeStatus;
+use pcp_proto::{Credentials, RequestKind};
 use tokio::time::Instant;
 
 use support::{Pgpool, credentials, id, world};
@@ -162,8 +163,39 @@ async fn without_the_leader_the_first_member_acts_at_once() {
     let lone = Pgpool::new(world(Age::V4_7).configure(|settings| settings.watchdog = Some(watchdog)));
     let silent = Pgpool::new(world(Age::V4_7));
     silent.0.fault(Fault::Delay(Duration::from_secs(2)));
-    let reports = detach_all(&[&silent, &lone], 60).await;
-    assert!(reports[1].elapsed < Duration::from_secs(1), "{reports:?}");
+    // It does not wait for the other Pgpool: it asks, and is refused for as long as nobody leads.
+    let election = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(lone.0.requests().iter().filter(|(_, kind)| *kind == RequestKind::DETACH_NODE).count() > 3);
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let lead = |watchdog: &mut Watchdog| watchdog.members[0].state = WatchdogState::Leader;
+        lone.0.with(|world| world.settings_mut().watchdog.as_mut().map(lead));
+    };
+    let both = [&silent, &lone];
+    let (reports, ()) = tokio::join!(detach_all(&both, 60), election);
+    assert!(reports.iter().all(|report| report.result.is_ok()), "{reports:?}");
+    assert!(reports[1].elapsed >= Duration::from_secs(12), "{reports:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_election_that_does_not_end_is_told_in_the_servers_words() {
+    let mut watchdog = Watchdog::of(&["pgpool1", "pgpool2"]);
+    watchdog.members.iter_mut().for_each(|member| member.state = WatchdogState::Joining);
+    for (node, words) in [("10.0.0.3", "degenerate backend request"), ("10.0.0.2", "failback request")] {
+        let watchdog = Some(watchdog.clone());
+        let world = world(Age::V4_7).configure(|settings| settings.watchdog = watchdog);
+        let pgpool = Pgpool::new(world);
+        pgpool.0.with(|world| world.node_mut(1).unwrap().status = NodeStatus::Down);
+        let want = if node == "10.0.0.2" { Want::Attached } else { Want::Detached };
+        let credentials = credentials();
+        let name = node.parse().unwrap();
+        let reports = converge_all([(&pgpool, &credentials)], &Order::new(&name, want, options(20))).await;
+        let Err(Failure::NotVerified { source: Some(source), .. }) = &reports[0].result else {
+            panic!("{reports:?}")
+        };
+        assert!(source.to_string().contains(words), "{source}");
+        assert_eq!(reports[0].changes, []);
+    }
 }
 
 #[tokio::test(start_paused = true)]

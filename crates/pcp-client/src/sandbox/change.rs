@@ -37,6 +37,11 @@ impl World {
                 format!("invalid failback request, node id : {id} status: [{status}] not valid for failback");
             return Err(Failure::error(&message));
         }
+        if self.is_without_leader() {
+            let message =
+                format!("failback request for node_id: {id} from pid [{WORKER}] is canceled  by other pgpool");
+            return Err(Failure::error(&message));
+        }
         self.queue(now, Change::Attach(id));
         Ok(Reply::accepted(ReplyKind::ATTACH_NODE))
     }
@@ -70,7 +75,17 @@ impl World {
                  disallowed on the node"
             )));
         }
+        if self.is_without_leader() {
+            return Err(Failure::error(&format!(
+                "degenerate backend request for 1 node(s) from pid [{WORKER}] is canceled by other pgpool"
+            )));
+        }
         Ok(())
+    }
+
+    /// Tells whether a watchdog's members have nobody who leads them: there is an election.
+    fn is_without_leader(&self) -> bool {
+        self.settings.watchdog.as_ref().is_some_and(|watchdog| !watchdog.has_leader())
     }
 
     /// Serves a promotion or a switchover; the promotion of a node that is down comes to nothing.

@@ -54,6 +54,11 @@ impl Watchdog {
         Self { quorum: 1, escalated: true, members: hosts.iter().enumerate().map(member).collect() }
     }
 
+    /// Tells whether a member leads. Without one, attach and detach are refused.
+    pub fn has_leader(&self) -> bool {
+        self.members.iter().any(|member| member.state == WatchdogState::Leader)
+    }
+
     /// Writes the JSON of a member, or of all where `index` is −1, as servers of this age do.
     pub(super) fn info(&self, age: Age, index: i32) -> WatchdogInfo {
         let chosen: Vec<_> = match usize::try_from(index) {
