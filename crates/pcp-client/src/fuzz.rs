@@ -108,7 +108,7 @@ fn is_same(value: &Value, strict: &serde_json::Value) -> bool {
 fn spelled(host: &str) -> String {
     match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().to_string(),
-        Err(_) => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+        Err(_) => host.trim_end_matches('.').to_ascii_lowercase(),
     }
 }
 

@@ -22,12 +22,12 @@ pub(super) fn layer(contents: &[u8]) -> Result<Layer, (usize, String)> {
         }
         let port = || match value.parse() {
             Ok(port @ 1..) => Ok(Some(port)),
-            _ => Err((line, format!("{key} is \"{value}\", which is not a port"))),
+            _ => Err((line, format!("{key} is \"{}\", which is not a port", one_line(value)))),
         };
         match &*key {
             "pcp.user" => layer.user = Some(value.to_owned()),
             "pcp.host" => {
-                file::check_host(value).map_err(|reason| (line, format!("{key}: {reason}")))?;
+                file::check_host(value).map_err(|reason| (line, format!("{key}: {}", one_line(&reason))))?;
                 layer.pgpools = Some(vec![value.to_owned()]);
             }
             "pcp.port" => layer.port = port()?,
@@ -135,6 +135,11 @@ fn code_unit(text: &str) -> Option<(u16, &str)> {
     Some((u16::from_str_radix(digits, 16).ok().filter(|_| are_digits)?, rest))
 }
 
+/// Shows a value, which may hold line breaks, in one line.
+fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n").replace('\r', "\\r")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +185,9 @@ mod tests {
     fn what_is_empty_is_not_set_and_what_is_wrong_is_named() {
         assert!(layer(b"pcp.host=\npcp.port= \npcp.user=").unwrap().pgpools.is_none());
         assert_eq!(layer(b"\npcp.port=x").unwrap_err(), (2, "pcp.port is \"x\", which is not a port".to_owned()));
+        let two_lines = layer(b"pcp.port=x\\ny").unwrap_err();
+        assert!(!layer(b"pcp.host=a\\nb c").unwrap_err().1.contains('\n'));
+        assert_eq!(two_lines, (1, "pcp.port is \"x\\ny\", which is not a port".to_owned()));
         assert!(layer(b"db.port=0").is_err());
         assert_eq!(layer(b"pcp.host=a b").unwrap_err().0, 1);
     }
