@@ -89,7 +89,9 @@ fn told(outcomes: &[Outcome]) -> String {
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let lines: String = counts.iter().map(|(failure, count)| format!("- {count} drills: {failure}\n")).collect();
+    let drills = |count| if count == 1 { "1 drill".to_owned() } else { format!("{count} drills") };
+    let lines: String =
+        counts.iter().map(|(failure, count)| format!("- {}: {failure}\n", drills(*count))).collect();
     if lines.is_empty() { lines } else { format!("{TOLD}{lines}") }
 }
 
