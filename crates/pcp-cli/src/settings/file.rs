@@ -98,7 +98,7 @@ pub(super) fn parse(contents: &[u8]) -> Result<Layer, (usize, String)> {
 /// Says which key is wrong. Of an unknown one the parser lists all that it knows: the nearest are enough.
 fn explain(path: &str, message: &str) -> String {
     let Some(list) = message.strip_prefix("unknown field ") else {
-        return format!("{path}: {}", one_line(message));
+        return format!("{path}: {}", one_line(&without_value(message)));
     };
     let mut words = list.split('`').skip(1).step_by(2);
     let key = words.next().unwrap_or_default();
@@ -113,6 +113,15 @@ fn explain(path: &str, message: &str) -> String {
     match near[..] {
         [] => format!("there is no key \"{key}\"{table}; there are {}", known.join(", ")),
         _ => format!("there is no key \"{key}\"{table}; did you mean {}?", near.join(" or ")),
+    }
+}
+
+/// Leaves out the text that stands where something else is expected: it may be a password in a wrong place.
+fn without_value(message: &str) -> String {
+    const BEFORE: &str = "invalid type: string \"";
+    match message.strip_prefix(BEFORE).and_then(|rest| rest.rsplit_once("\", expected ")) {
+        Some((_, expected)) => format!("invalid type: string, expected {expected}"),
+        None => message.to_owned(),
     }
 }
 

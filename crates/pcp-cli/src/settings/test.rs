@@ -145,6 +145,8 @@ fn what_is_wrong_with_a_file_is_named_with_its_line() {
         ("[profile.a]\nprot = 1", 2, "there is no key \"prot\" in [profile.a]; did you mean \"port\"?"),
         ("user = \"u\"\npassword = \"hunter2\"", 2, "write password-file ="),
         ("[postgres]\npassword = 1", 2, "postgres.password: a password does not belong"),
+        ("[profile]\npassword = \"hunter2\"", 2, "profile.password: invalid type: string, expected"),
+        ("postgres = \"hunter2\"", 1, "postgres: invalid type: string, expected"),
         ("[efm]\ncommand = 3", 2, "efm.command: expected a path, or a list of paths"),
         ("[log]\nlevel = 3", 2, "log.level: invalid type: integer `3`, expected a string"),
         ("[profile.a.log]\njournald = 1", 2, "profile.a.log.journald: invalid type"),
