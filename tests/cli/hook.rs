@@ -211,3 +211,21 @@ fn the_drill_reads_back_every_step() -> Result<()> {
     }
     Ok(())
 }
+
+/// Success is for a state that was read back: a hook that could not even begin has none.
+#[test]
+fn without_descriptors_nothing_is_said_to_be_verified() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let program = env!("CARGO_BIN_EXE_pcpctl-under-test");
+    for args in [&["detach", "2"][..], &["reconcile", "--desired", "/dev/null"], &["show", "nodes"]] {
+        let script = "ulimit -n 4; exec \"$0\" \"$@\" -h \"$ENDPOINT\"";
+        let shell = Pcpctl::new("/bin/sh").args(["-c", script, program]).args(args);
+        let shell = shell.env("PCP_USER", World::USER).env("PCP_PASSWORD", World::PASSWORD);
+        let output = shell.env("ENDPOINT", pgpool.endpoint()).run()?;
+        assert_eq!(output.code, Some(4), "{output:?}");
+        assert!(output.stderr.contains("cannot start: Too many open files"), "{output:?}");
+        assert!(!output.stdout.contains("verified"), "{output:?}");
+    }
+    assert_eq!(pgpool.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=up/standby");
+    Ok(())
+}

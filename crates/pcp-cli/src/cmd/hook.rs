@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::dry_run::dry_run;
 use super::start::{Pgpools, start};
-use super::{block_on, ended_by_signal, with_notices};
+use super::{block_on, ended_by_signal, run_to_end, with_notices};
 use crate::args::{Effect, Force, HookArgs};
 use crate::exit::Exit;
 use crate::lock::Lock;
@@ -105,21 +105,18 @@ fn carry_out<E: Evidence>(matter: &Matter<'_>, args: &HookArgs, settings: &Setti
     let order = order.with_evidence(evidence);
     match args.effect() {
         Effect::DryRun => Ended::Forecast(block_on(dry_run(matter, &order, args, settings))),
-        Effect::Change => {
-            let mut result = (Vec::new(), None);
-            block_on(async {
-                result = reach(&order, args, settings).await;
-                Exit::Done
-            });
-            let (reports, signal) = result;
-            let endpoints: Vec<_> = settings.endpoints().collect();
-            Ended::Run(Verdict::of(matter, &endpoints, &reports, settings.require, signal))
-        }
+        Effect::Change => Ended::Run(match run_to_end(reach(&order, args, settings)) {
+            Ok((reports, signal)) => {
+                let endpoints: Vec<_> = settings.endpoints().collect();
+                Verdict::of(matter, &endpoints, &reports, settings.require, signal)
+            }
+            Err(error) => Verdict::without_reports(matter, Exit::Unreachable, &format!("it cannot start: {error}")),
+        }),
     }
 }
 
 /// Reaches the goal on every Pgpool. A signal ends it early, after what is half done was undone.
-pub(super) async fn reach<E: Evidence>(
+async fn reach<E: Evidence>(
     order: &Order<'_, E>,
     args: &HookArgs,
     settings: &Settings,
@@ -147,6 +144,6 @@ pub(super) async fn reach<E: Evidence>(
     }
 }
 
-pub(super) fn options(settings: &Settings) -> Options {
+fn options(settings: &Settings) -> Options {
     Options { deadline: settings.deadline, settle: settings.settle }
 }

@@ -20,6 +20,8 @@ mod start;
 
 use std::ffi::OsString;
 
+use std::io;
+
 use pcp_client::{Connector, WithNotices};
 use pcp_proto::message::MessageLevel;
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,20 +67,25 @@ fn with_notices(connector: &Connector, args: &OutputArgs) -> WithNotices<Connect
     WithNotices { connect: connector.clone(), level }
 }
 
-/// Runs a future to its end on this thread.
+/// Runs a command to its end on this thread.
 fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => {
-            let exit = runtime.block_on(future);
-            // A resolver may hang in a thread of the runtime, and nothing waits for it.
-            runtime.shutdown_background();
-            exit
-        }
-        Err(error) => {
-            output::err_line(format_args!("pcpctl: cannot start: {error}"));
-            Exit::Unreachable
-        }
-    }
+    run_to_end(future).unwrap_or_else(|error| {
+        output::err_line(format_args!("pcpctl: cannot start: {error}"));
+        Exit::Unreachable
+    })
+}
+
+/// Runs a future to its end on this thread.
+///
+/// # Errors
+///
+/// The process has no descriptors left to wait with: the future did not run at all.
+fn run_to_end<F: Future>(future: F) -> io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = runtime.block_on(future);
+    // A resolver may hang in a thread of the runtime, and nothing waits for it.
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 /// Waits for SIGINT or SIGTERM; for ever where they cannot be listened for.

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::start::{Pgpools, start};
-use super::{block_on, ended_by_signal};
+use super::{ended_by_signal, run_to_end};
 use crate::args::{Caller, Effect, ReconcileArgs};
 use crate::exit::Exit;
 use crate::hold::Holds;
@@ -59,14 +59,12 @@ pub(super) fn run(args: &ReconcileArgs, env: Env<'_>) -> Exit {
         Err(error) => Verdict::nothing_done(&Halt::new(Exit::Config, output::chain(&error))),
         Ok(mut settings) => {
             settings.state_dir = args.state_dir.clone().unwrap_or(settings.state_dir);
-            let mut ended = Ended::Run(Verdict::nothing_done(&Halt::new(Exit::Unreachable, "it cannot start")));
-            block_on(async {
-                ended = reconcile(args, &settings).await;
-                Exit::Done
-            });
-            match ended {
-                Ended::Forecast(exit) => return args.caller().exit(exit),
-                Ended::Run(verdict) => verdict,
+            match run_to_end(reconcile(args, &settings)) {
+                Ok(Ended::Forecast(exit)) => return args.caller().exit(exit),
+                Ok(Ended::Run(verdict)) => verdict,
+                Err(error) => {
+                    Verdict::nothing_done(&Halt::new(Exit::Unreachable, format!("it cannot start: {error}")))
+                }
             }
         }
     };
