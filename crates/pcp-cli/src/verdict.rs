@@ -74,11 +74,8 @@ impl Verdict {
     ) -> Self {
         let verified = reports.iter().filter(|report| report.result.is_ok()).count();
         let enough = require.is_met(verified, reports.len());
-        let exits = reports
-            .iter()
-            .map(exit_of)
-            .filter(|_| !enough)
-            .chain(reports.iter().filter(|report| enough && report.result.is_ok()).map(exit_of));
+        // Where enough are verified, what became of the others does not count.
+        let exits = reports.iter().filter(|report| !enough || report.result.is_ok()).map(exit_of);
         let exit = match ended {
             Some(signal) if !enough => signal,
             _ => Exit::combine(exits),

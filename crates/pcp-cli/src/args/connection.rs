@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
+use pcp_client::LastNode;
 
-use super::values::{Ask, Effect, Force, Require, duration};
+use super::values::{Ask, Effect, Require, duration};
 
 /// Where Pgpool is and who we are there.
 #[derive(Clone, Debug, Args)]
@@ -112,8 +113,9 @@ pub(crate) struct HookArgs {
 }
 
 impl HookArgs {
-    pub(crate) fn force(&self) -> Force {
-        if self.force { Force::Yes } else { Force::No }
+    /// Returns whether the last node that is up may be detached: what is refused for safety else.
+    pub(crate) fn last_node(&self) -> LastNode {
+        if self.force { LastNode::GivenUp } else { LastNode::Kept }
     }
 
     /// Returns whether anything is to be changed.

@@ -89,13 +89,6 @@ impl From<Require> for pcp_client::Require {
     }
 }
 
-/// Whether to do what is refused for safety.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Force {
-    No,
-    Yes,
-}
-
 /// Whether anything is changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Effect {

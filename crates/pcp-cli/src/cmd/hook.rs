@@ -3,15 +3,13 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use pcp_client::{
-    Evidence, LastNode, Node, Options, Order, PortOnly, Postgres, Recovery, Report, Want, converge_all,
-};
+use pcp_client::{Evidence, Order, Report, Want, converge_all};
 use tracing::warn;
 
 use super::dry_run::dry_run;
 use super::start::{Pgpools, start};
 use super::{block_on, ended_by_signal, run_to_end, with_notices};
-use crate::args::{Effect, Force, HookArgs};
+use crate::args::{Effect, HookArgs};
 use crate::exit::Exit;
 use crate::lock::Lock;
 use crate::output;
@@ -49,15 +47,10 @@ pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
         (_, Some(reason)) => Verdict::left_alone(&hook.matter, reason),
         (Err(error), None) => Verdict::without_reports(&hook.matter, Exit::Config, &output::chain(error)),
         (Ok(settings), None) => {
-            let ended = match settings.postgres.clone() {
-                Witness::Nobody => carry_out(&hook.matter, args, settings, &PortOnly),
-                Witness::Postgres(login) => carry_out(&hook.matter, args, settings, &Postgres { login }),
-                Witness::Unusable(reason) => {
-                    warn!(reason, "PostgreSQL cannot be asked");
-                    carry_out(&hook.matter, args, settings, &NoWitness(reason))
-                }
-            };
-            match ended {
+            if let Witness::Unusable(reason) = &settings.postgres {
+                warn!(reason, "PostgreSQL cannot be asked");
+            }
+            match carry_out(&hook.matter, args, settings) {
                 Ended::Forecast(exit) => return exit,
                 Ended::Run(verdict) => verdict,
             }
@@ -67,23 +60,6 @@ pub(super) fn run(hook: Hook<'_>, args: &HookArgs, env: Env<'_>) -> Exit {
     verdict.exit
 }
 
-/// Knows why nobody can tell what PostgreSQL does, beyond that its port answers.
-struct NoWitness(String);
-
-impl Evidence for NoWitness {
-    async fn answers(&self, node: &Node) -> bool {
-        PortOnly.answers(node).await
-    }
-
-    async fn recovery(&self, _: &Node) -> Recovery {
-        Recovery::Unknown { reason: self.0.clone() }
-    }
-
-    fn recovery_at_once(&self, _: &Node) -> Option<Recovery> {
-        Some(Recovery::Unknown { reason: self.0.clone() })
-    }
-}
-
 /// What came of a hook.
 enum Ended {
     Run(Verdict),
@@ -91,18 +67,15 @@ enum Ended {
     Forecast(Exit),
 }
 
-fn carry_out<E: Evidence>(matter: &Matter<'_>, args: &HookArgs, settings: &Settings, evidence: &E) -> Ended {
+fn carry_out(matter: &Matter<'_>, args: &HookArgs, settings: &Settings) -> Ended {
     let node = settings.node(matter.node.clone());
     let failed = matter.failed.map(|failed| settings.node(failed.clone()));
     let order = Order {
         failed: failed.as_ref(),
-        last_node: match args.force() {
-            Force::No => LastNode::Kept,
-            Force::Yes => LastNode::GivenUp,
-        },
-        ..Order::new(&node, matter.want, options(settings))
+        last_node: args.last_node(),
+        ..Order::new(&node, matter.want, settings.options())
     };
-    let order = order.with_evidence(evidence);
+    let order = order.with_evidence(&settings.postgres);
     match args.effect() {
         Effect::DryRun => Ended::Forecast(block_on(dry_run(matter, &order, args, settings))),
         Effect::Change => Ended::Run(match run_to_end(reach(&order, args, settings)) {
@@ -142,8 +115,4 @@ async fn reach<E: Evidence>(
             (reached.await, Some(signal))
         }
     }
-}
-
-fn options(settings: &Settings) -> Options {
-    Options { deadline: settings.deadline, settle: settings.settle }
 }

@@ -95,7 +95,7 @@ impl PostgresLayer {
     pub(super) fn login(self) -> Witness {
         let Some(user) = self.user else { return Witness::Nobody };
         match self.password_file.as_deref().map(password::read).transpose() {
-            Ok(password) => Witness::Postgres(Login {
+            Ok(password) => Witness::by_login(Login {
                 user,
                 database: self.database.unwrap_or_else(|| "postgres".to_owned()),
                 password,

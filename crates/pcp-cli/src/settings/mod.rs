@@ -10,13 +10,14 @@ mod properties;
 #[cfg(test)]
 mod test;
 mod value;
+mod witness;
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pcp_client::{Connector, DEFAULT_PORT, Deadline, Endpoint, EndpointError, Login, NodeName, Postgres, Require};
+use pcp_client::{Connector, DEFAULT_PORT, Deadline, Endpoint, EndpointError, NodeName, Options, Require};
 use pcp_proto::{Credentials, CredentialsError};
 use secrecy::ExposeSecret;
 
@@ -25,6 +26,7 @@ pub(crate) use file::ConfigError;
 pub(crate) use layer::Layer;
 pub(crate) use nodes::AddressMap;
 pub(crate) use password::PassfileProblem;
+pub(crate) use witness::Witness;
 
 /// Reads an environment variable. Passed in, so that tests have an environment of their own.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -59,28 +61,6 @@ pub(crate) struct Settings {
     pub(crate) efm: Efm,
     pub(crate) backend_port: Option<u16>,
     nodes: AddressMap,
-}
-
-/// Who can tell whether a node is in recovery. None of it is needed for most of what a hook does, so what is wrong with
-/// it is no reason to do nothing.
-#[derive(Clone, Debug)]
-pub(crate) enum Witness {
-    /// Nobody: nothing is configured.
-    Nobody,
-    /// PostgreSQL itself.
-    Postgres(Login),
-    /// PostgreSQL itself, if the settings were right.
-    Unusable(String),
-}
-
-impl Witness {
-    /// Returns the evidence that PostgreSQL gives, where it can be asked.
-    pub(crate) fn evidence(&self) -> Option<Postgres> {
-        match self {
-            Self::Postgres(login) => Some(Postgres { login: login.clone() }),
-            Self::Nobody | Self::Unusable(_) => None,
-        }
-    }
 }
 
 /// The failover manager on this host.
@@ -167,6 +147,11 @@ impl Settings {
     /// Returns where the Pgpools are.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> + Clone {
         self.targets.iter().map(|target| &target.connector.endpoint)
+    }
+
+    /// Returns how a run is bounded.
+    pub(crate) fn options(&self) -> Options {
+        Options { deadline: self.deadline, settle: self.settle }
     }
 
     /// Returns the node that a caller's name stands for: by the address map, then with the default port of backends.

@@ -100,11 +100,6 @@ impl Memory {
         }
     }
 
-    /// Returns the changes sent, in order.
-    pub fn changes(&self) -> impl Iterator<Item = Change> {
-        self.sent.iter().map(|sent| sent.change)
-    }
-
     /// Returns the nodes that this run set down and that do not have to be, as far as `view` still shows them down.
     pub fn half_done(&self, goal: &Goal, view: &View) -> Vec<NodeId> {
         let mut nodes = self.to_restore(goal);

@@ -124,6 +124,11 @@ impl Planner<'_> {
         }
     }
 
+    /// Tells whether a node is up that the goal is not about.
+    pub(super) fn is_another_up(&self) -> bool {
+        self.view.nodes.iter().any(|other| other.id != self.node.id && other.is_attached())
+    }
+
     /// Returns for how long the wanted state has been there.
     pub(super) fn met_for(&self) -> Duration {
         self.time.elapsed.saturating_sub(self.memory.met_since().unwrap_or(self.time.elapsed))
@@ -131,8 +136,7 @@ impl Planner<'_> {
 
     /// Detaches the node that is to be down, unless Pgpool would have none left that works.
     fn detach_goal(&self) -> Step {
-        let is_last = self.node.is_attached()
-            && !self.view.nodes.iter().any(|other| other.id != self.node.id && other.is_attached());
+        let is_last = self.node.is_attached() && !self.is_another_up();
         if is_last && self.goal.last_node == LastNode::Kept {
             match self.answers(self.node) {
                 Err(ask) => return ask,

@@ -2,7 +2,8 @@
 //!
 //! Each rung is shown to work on real servers: while a node that is down holds the role, Pgpool searches, and nothing
 //! is sent; the wanted node is attached; another node that holds the role is detached; the node itself is detached
-//! and attached, or another one where that would take too long. A promotion, which sets every other node down and asks no PostgreSQL, is the last one.
+//! and attached, or another one where that would take too long. A promotion, which sets every other node down and
+//! asks no PostgreSQL, is the last one.
 
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(super) fn become_primary(plan: &Planner<'_>) -> Step {
         }
         return plan.detach(other, Reason::Displace);
     }
-    if !others_up(plan) && may_promote(plan) {
+    if !plan.is_another_up() && may_promote(plan) {
         return Step::Act(Change::Promote(plan.node.id), Reason::Goal);
     }
     find_primary(plan)
@@ -143,10 +144,6 @@ pub(super) fn restore_others(plan: &Planner<'_>) -> Step {
         return wait("follow_primary_command to attach the other nodes".to_owned());
     }
     Step::Done
-}
-
-fn others_up(plan: &Planner<'_>) -> bool {
-    plan.view.nodes.iter().any(|node| node.id != plan.node.id && node.is_attached())
 }
 
 fn may_promote(plan: &Planner<'_>) -> bool {

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use pcp_client::{
-    Deadline, Evidence, Failure, FirstThatKnows, LastNode, Node, NodeName, Options, Order, PortOnly, Want,
-    converge_all,
-};
+use pcp_client::{Deadline, Evidence, Failure, FirstThatKnows, Node, NodeName, Options, Order, Want, converge_all};
 use tracing::{Instrument, info_span};
 
 use super::look::{Pgpool, Standing};
 use super::{Run, Wanted};
-use crate::args::Force;
 
 /// What is kept of the time for the look that tells what came of it.
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -28,12 +24,8 @@ impl Run<'_> {
 
     /// Tries each node that is not as it should be on one of these Pgpools, and tells whether anything was changed.
     pub(super) async fn act(&mut self, pgpools: &[usize]) -> bool {
-        let postgres = self.settings.postgres.evidence();
         let efm = self.confirmed.as_ref().and_then(|confirmed| confirmed.evidence.clone());
-        match (postgres, efm) {
-            (None, None) => self.act_knowing(pgpools, &PortOnly).await,
-            (postgres, efm) => self.act_knowing(pgpools, &FirstThatKnows(postgres, efm)).await,
-        }
+        self.act_knowing(pgpools, &FirstThatKnows(self.settings.postgres.clone(), efm)).await
     }
 
     async fn act_knowing<E: Evidence>(&mut self, pgpools: &[usize], evidence: &E) -> bool {
@@ -45,7 +37,7 @@ impl Run<'_> {
             let held = self.not_to_be_attached(goal);
             let order = Order {
                 held: &held,
-                last_node: self.last_node(),
+                last_node: self.args.hook.last_node(),
                 stop: self.stop.clone(),
                 ..Order::new(&goal.name, goal.want, self.options(unmet.get(turn..).unwrap_or_default()))
             };
@@ -72,13 +64,6 @@ impl Run<'_> {
             }
         }
         has_changed
-    }
-
-    pub(super) fn last_node(&self) -> LastNode {
-        match self.args.hook.force() {
-            Force::No => LastNode::Kept,
-            Force::Yes => LastNode::GivenUp,
-        }
     }
 
     /// Returns how long the first of these nodes may take, so that one that cannot be had leaves time for the others.

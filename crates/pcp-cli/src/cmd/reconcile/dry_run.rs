@@ -1,7 +1,7 @@
 //! `--dry-run`: what a reconcile would do.
 
 use futures_util::future::join_all;
-use pcp_client::{Evidence, Failure, FirstThatKnows, Options, Order, PortOnly, forecast};
+use pcp_client::{Evidence, Failure, FirstThatKnows, Order, forecast};
 use serde::Serialize;
 
 use super::Run;
@@ -35,12 +35,9 @@ struct NodeDryRun {
 impl Run<'_> {
     /// Prints what would be done, and returns the exit code to expect.
     pub(super) async fn forecast(&self) -> Exit {
-        let postgres = self.settings.postgres.evidence();
         let efm = self.confirmed.as_ref().and_then(|confirmed| confirmed.evidence.clone());
-        let (mut exits, nodes) = match (postgres, efm) {
-            (None, None) => self.forecast_knowing(&PortOnly).await,
-            (postgres, efm) => self.forecast_knowing(&FirstThatKnows(postgres, efm)).await,
-        };
+        let evidence = FirstThatKnows(self.settings.postgres.clone(), efm);
+        let (mut exits, nodes) = self.forecast_knowing(&evidence).await;
         let not_seen = self.pgpools.iter().filter_map(|pgpool| {
             let failure = Failure::Unreachable(pgpool.error()?.clone());
             Some(PgpoolDryRun::of(pgpool.endpoint(), Err(failure)))
@@ -94,9 +91,12 @@ impl Run<'_> {
                 continue;
             }
             let held = self.not_to_be_attached(goal);
-            let options = Options { deadline: self.settings.deadline, settle: self.settings.settle };
-            let order =
-                Order { held: &held, last_node: self.last_node(), ..Order::new(&goal.name, goal.want, options) };
+            let options = self.settings.options();
+            let order = Order {
+                held: &held,
+                last_node: self.args.hook.last_node(),
+                ..Order::new(&goal.name, goal.want, options)
+            };
             let order = order.with_evidence(evidence);
             let told = join_all(open.into_iter().map(async |(pgpool, standing)| {
                 let told = match standing {
