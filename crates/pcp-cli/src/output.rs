@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use pcp_proto::RequestKind;
 use serde::Serialize;
 
 /// The version of every JSON shape. It grows only when a field changes its meaning or goes away.
@@ -34,6 +35,11 @@ pub(crate) fn json(value: &impl Serialize) {
         Ok(text) => out(format_args!("{text}\n")),
         Err(error) => err_line(format_args!("cannot write JSON: {error}")),
     }
+}
+
+/// Shows what was asked on one connection, a letter a request.
+pub(crate) fn letters(kinds: &[RequestKind]) -> String {
+    kinds.iter().map(ToString::to_string).collect()
 }
 
 /// Lays out rows under titles, without lines around them.

@@ -1,5 +1,6 @@
 //! The verdict of a hook verb.
 
+use std::fmt;
 use std::time::Duration;
 
 use pcp_client::{Endpoint, Node, NodeName, Report, Require, Want};
@@ -53,8 +54,8 @@ struct PgpoolVerdict {
 #[derive(Serialize)]
 pub(crate) struct NodeJson {
     pub(crate) id: u8,
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    host: String,
+    port: u16,
 }
 
 #[derive(Serialize)]
@@ -113,27 +114,42 @@ impl Verdict {
 
     /// Prints it: a failure on stderr as well.
     pub(crate) fn print(&self, args: &OutputArgs, elapsed: Duration) {
-        for pgpool in &self.pgpools {
-            tracing::info!("{}", pgpool.text().trim_start());
-        }
+        let lines: Vec<_> = self.pgpools.iter().map(PgpoolVerdict::text).collect();
+        let said = Said { command: self.command, exit: self.exit, sentence: &self.verdict, lines: &lines };
+        said.publish(self, args, elapsed);
+    }
+}
+
+/// A verdict as people read it.
+pub(crate) struct Said<'a> {
+    pub(crate) command: &'a str,
+    pub(crate) exit: Exit,
+    /// The first line.
+    pub(crate) sentence: &'a str,
+    /// What comes behind it.
+    pub(crate) lines: &'a [String],
+}
+
+impl Said<'_> {
+    /// Logs it, and prints it, or the document that says the same; a failure on stderr as well.
+    pub(crate) fn publish(&self, document: &impl Serialize, args: &OutputArgs, elapsed: Duration) {
+        self.lines.iter().for_each(|line| tracing::info!("{}", line.trim_start()));
         let failed = self.exit != Exit::Done;
         match failed {
-            true => tracing::error!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
-            false => tracing::info!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
+            true => tracing::error!(exit = self.exit.code(), ?elapsed, "{}", self.sentence),
+            false => tracing::info!(exit = self.exit.code(), ?elapsed, "{}", self.sentence),
         }
         if failed {
-            output::err_line(format_args!("pcpctl {}: {}", self.command, self.verdict));
+            output::err_line(format_args!("pcpctl {}: {}", self.command, self.sentence));
         }
         if args.quiet && !failed {
             return;
         }
         match args.output {
-            OutputFormat::Json => output::json(self),
+            OutputFormat::Json => output::json(document),
             OutputFormat::Table => {
-                output::line(&self.verdict);
-                for pgpool in &self.pgpools {
-                    output::line(pgpool.text());
-                }
+                output::line(self.sentence);
+                self.lines.iter().for_each(output::line);
             }
         }
     }
@@ -153,7 +169,7 @@ impl PgpoolVerdict {
             others_down: report.others_down.iter().map(NodeJson::of).collect(),
             left_down: report.left_down.iter().map(NodeJson::of).collect(),
             remarks: report.remarks.iter().map(ToString::to_string).collect(),
-            asked: report.asked.iter().map(|kinds| kinds.iter().map(ToString::to_string).collect()).collect(),
+            asked: report.asked.iter().map(|kinds| output::letters(kinds)).collect(),
             elapsed_ms: output::rounded(report.elapsed.as_secs_f64() * 1e3, 3),
         }
     }
@@ -161,7 +177,7 @@ impl PgpoolVerdict {
     fn text(&self) -> String {
         let mut text = format!("  {}", self.endpoint);
         if let Some(node) = &self.node {
-            text.push_str(&format!("  node {} ({}:{})", node.id, node.host, node.port));
+            text.push_str(&format!("  {node}"));
         }
         if let (Some(before), Some(after)) = (&self.before, &self.after) {
             text.push_str(&format!("  {} -> {}", before.text(), after.text()));
@@ -180,6 +196,13 @@ impl PgpoolVerdict {
 impl NodeJson {
     pub(crate) fn of(node: &Node) -> Self {
         Self { id: node.id.get(), host: node.host.to_string(), port: node.port }
+    }
+}
+
+/// Shows the node as lines name it: `node 2 (10.0.0.3:5432)`.
+impl fmt::Display for NodeJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} ({}:{})", self.id, self.host, self.port)
     }
 }
 

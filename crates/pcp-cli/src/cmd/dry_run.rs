@@ -123,7 +123,7 @@ impl PgpoolDryRun {
     pub(super) fn text(&self) -> String {
         let mut text = format!("  {}", self.endpoint);
         if let (Some(node), Some(before)) = (&self.node, &self.before) {
-            text.push_str(&format!("  node {} ({}:{}) is {}", node.id, node.host, node.port, before.text()));
+            text.push_str(&format!("  {node} is {}", before.text()));
         }
         if let Some(step) = &self.step {
             text.push_str(&format!("; {step}"));

@@ -6,7 +6,7 @@ use pcp_client::sandbox::{Age, Sandbox, World};
 use pcp_client::{
     Client, Connector, Deadline, Endpoint, Error, NodeName, Options, Order, Report, View, Want, converge, observe,
 };
-use pcp_proto::{Credentials, RequestKind};
+use pcp_proto::Credentials;
 
 use super::block_on;
 use crate::args::SandboxDrillArgs;
@@ -114,21 +114,17 @@ fn command(name: &str, want: Want) -> String {
 /// Says what a step asked on the wire.
 fn asked(report: &Report) -> String {
     let changes: Vec<_> = report.changes.iter().map(ToString::to_string).collect();
-    let first = report.asked.first().map(|kinds| letters(kinds)).unwrap_or_default();
+    let first = report.asked.first().map(|kinds| output::letters(kinds)).unwrap_or_default();
     let looks = report.asked.len().saturating_sub(1);
     format!(
         "  {}; asked: {first}{}; {:.1} ms",
         if changes.is_empty() { "nothing to do".to_owned() } else { changes.join(", ") },
         match report.asked.last() {
-            Some(last) if looks > 0 => format!(", then {looks} x {}", letters(last)),
+            Some(last) if looks > 0 => format!(", then {looks} x {}", output::letters(last)),
             _ => String::new(),
         },
         report.elapsed.as_secs_f64() * 1e3,
     )
-}
-
-fn letters(kinds: &[RequestKind]) -> String {
-    kinds.iter().map(ToString::to_string).collect()
 }
 
 fn nodes(view: &View) -> String {

@@ -17,6 +17,10 @@ mod requests;
 mod server_message;
 mod session;
 
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
 pub use frames::frames;
 pub use replies::{
     accepted, health_check_stats, node_count, node_info, pool_status, process_count, process_info, watchdog_info,
@@ -27,6 +31,27 @@ pub use session::session;
 
 /// Panics where it does not hold for the bytes.
 pub type Property = fn(&[u8]);
+
+/// Runs each function over its directory of the corpus in `fuzz/`, beside the crates.
+///
+/// # Panics
+///
+/// A property does not hold for a file, which is named, or a directory is empty.
+pub fn replay(targets: &[(&str, Property)]) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    for (name, check) in targets {
+        let directory = corpus.join(name);
+        let files = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        let mut seen = 0;
+        for file in files {
+            let file = file.expect("a directory that can be read").path();
+            let bytes = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            assert!(catch_unwind(|| check(&bytes)).is_ok(), "{}", file.display());
+            seen += 1;
+        }
+        assert!(seen > 0, "{} is empty", directory.display());
+    }
+}
 
 /// The functions with the names of their fuzz targets and corpus directories.
 pub const TARGETS: &[(&str, Property)] = &[

@@ -15,6 +15,7 @@ use super::Wanted;
 use crate::args::OutputArgs;
 use crate::cmd::with_notices;
 use crate::hold::Holds;
+use crate::output;
 use crate::settings::Target;
 
 /// How long one that does not answer is asked again: its PCP port is closed while it starts.
@@ -109,7 +110,7 @@ impl<'a> Pgpool<'a> {
         let look = async {
             let mut client = Client::connect(&self.connect, &self.target.credentials, deadline).await?;
             let view = observe(&mut client).await;
-            self.asked.push(client.asked().iter().map(ToString::to_string).collect());
+            self.asked.push(output::letters(client.asked()));
             let view = view?;
             client.close().await;
             Ok(view)
@@ -165,8 +166,7 @@ impl History {
         self.changes.extend(report.changes);
         self.failure = report.result.err();
         self.remarks.extend(report.remarks);
-        let letters = report.asked.iter().map(|kinds| kinds.iter().map(ToString::to_string).collect());
-        self.asked.extend(letters);
+        self.asked.extend(report.asked.iter().map(|kinds| output::letters(kinds)));
     }
 }
 

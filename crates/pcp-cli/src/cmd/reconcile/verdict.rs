@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::look::{History, Pgpool, Standing};
 use super::{Halt, Run, Wanted, sentence};
-use crate::args::{OutputFormat, ReconcileArgs};
+use crate::args::ReconcileArgs;
 use crate::exit::Exit;
 use crate::output;
-use crate::verdict::{NodeJson, StateJson};
+use crate::verdict::{NodeJson, Said, StateJson};
 
 /// How a reconcile ended. Its first line is what an operator reads.
 #[derive(Serialize)]
@@ -96,28 +96,11 @@ impl Verdict {
 
     /// Prints it, a failure on stderr as well, and returns how the process ends.
     pub(super) fn print(mut self, args: &ReconcileArgs, elapsed: Duration) -> Exit {
-        let failed = self.exit != Exit::Done;
         let exit = args.caller().exit(self.exit);
-        let lines: Vec<_> = self.pgpools.iter().flat_map(PgpoolVerdict::lines).collect();
-        lines.iter().for_each(|line| tracing::info!("{}", line.trim_start()));
-        match failed {
-            true => tracing::error!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
-            false => tracing::info!(exit = self.exit_code, ?elapsed, "{}", self.verdict),
-        }
         self.exit_code = exit.code();
-        if failed {
-            output::err_line(format_args!("pcpctl reconcile: {}", self.verdict));
-        }
-        if args.hook.output.quiet && !failed {
-            return exit;
-        }
-        match args.hook.output.output {
-            OutputFormat::Json => output::json(&self),
-            OutputFormat::Table => {
-                output::line(&self.verdict);
-                lines.iter().for_each(output::line);
-            }
-        }
+        let lines: Vec<_> = self.pgpools.iter().flat_map(PgpoolVerdict::lines).collect();
+        let said = Said { command: self.command, exit: self.exit, sentence: &self.verdict, lines: &lines };
+        said.publish(&self, &args.hook.output, elapsed);
         exit
     }
 }
@@ -175,7 +158,7 @@ impl NodeVerdict {
     fn line(&self, endpoint: &str) -> Option<String> {
         let mut text = format!("  {endpoint}  ");
         match (&self.node, &self.error) {
-            (Some(node), _) => text.push_str(&format!("node {} ({}:{})", node.id, node.host, node.port)),
+            (Some(node), _) => text.push_str(&node.to_string()),
             (None, Some(_)) => text.push_str(&self.name),
             (None, None) => return None,
         }
