@@ -1,13 +1,13 @@
 //! Who owns a container or network, and how it goes away when the owner dies without a word.
 //!
 //! Three nets: a cluster removes its own on drop; a detached reaper process removes what is left when this process
-//! is gone (a pipe tells it, so SIGKILL and Ctrl-C count too); and each process first sweeps what is left of
-//! processes that no longer exist, for the case that the reaper was killed with its master.
+//! is gone (a pipe tells it, so SIGKILL and Ctrl-C count too); and each process first starts a reaper for what is left of
+//! processes that no longer exist, for the case that theirs was killed with them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::{self, ChildStdin, Command, Stdio};
+use std::process::{self, Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
@@ -43,40 +43,42 @@ pub(crate) fn label() -> Result<&'static str> {
 
 fn register() -> Result<(String, ChildStdin)> {
     sweep()?;
-    let label = format!("{LABEL}={}", Owner::this()?);
-    let mut reaper = Command::new("sh");
-    reaper
-        .args(["-c", REAPER, "pcp-tests-reaper", &label])
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let pipe = reaper.spawn().context("cannot start the reaper")?.stdin.take().context("the reaper has no pipe")?;
+    let label = label_of(&Owner::this()?.to_string());
+    let pipe = reap(&label, Stdio::piped())?.stdin.take().context("the reaper has no pipe")?;
     Ok((label, pipe))
 }
 
-/// Removes what dead processes left.
+/// Has what dead processes left removed, without waiting for it: Docker was seen to take more than a minute over the
+/// containers of one killed run.
 fn sweep() -> Result<()> {
     let this = Owner::this()?;
-    for (list, remove) in [
-        (&["ps", "--all"][..], &["rm", "--force", "--volumes"][..]),
-        (&["network", "ls"][..], &["network", "rm"][..]),
-    ] {
+    let mut dead = BTreeSet::new();
+    for list in [&["ps", "--all"][..], &["network", "ls"][..]] {
         let filter = format!("label={LABEL}");
-        let format = format!("{{{{.ID}}}} {{{{.Label {LABEL:?}}}}}");
-        let listed = Docker::new(list.iter().copied().chain(["--filter", &filter, "--format", &format])).run()?;
-        let left: BTreeSet<&str> = listed
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .filter(|(_, owner)| this.knows_dead(owner))
-            .map(|(id, _)| id)
-            .collect();
-        if !left.is_empty() {
-            // Two processes may sweep the same: the slower one's error says only that.
-            Docker::new(remove.iter().copied().chain(left)).output()?;
-        }
+        let format = format!("{{{{.Label {LABEL:?}}}}}");
+        let owners = Docker::new(list.iter().copied().chain(["--filter", &filter, "--format", &format])).run()?;
+        dead.extend(owners.lines().filter(|owner| this.knows_dead(owner)).map(str::to_owned));
+    }
+    for owner in dead {
+        reap(&label_of(&owner), Stdio::null())?;
     }
     Ok(())
+}
+
+/// Starts a process that removes everything with that label once `alive` ends.
+fn reap(label: &str, alive: Stdio) -> Result<Child> {
+    Command::new("sh")
+        .args(["-c", REAPER, "pcp-tests-reaper", label])
+        .process_group(0)
+        .stdin(alive)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot start the reaper")
+}
+
+fn label_of(owner: &str) -> String {
+    format!("{LABEL}={owner}")
 }
 
 /// A process, told from every other one, earlier, later and elsewhere.
