@@ -75,6 +75,7 @@ fn json_carries_everything() -> Result<()> {
                 "changes": ["detach 2"],
                 "others_down": [],
                 "left_down": [],
+                "held": [],
                 "remarks": [],
                 "asked": null,
                 "elapsed_ms": null,
@@ -94,6 +95,11 @@ fn one_dead_pgpool_of_two_is_a_partial_success() -> Result<()> {
     assert_eq!(output.code, Some(10), "{output:?}");
     assert!(first_line(&output).contains(&format!("2 is NOT detached on 1 of 2 Pgpools: {dead}: ")), "{output:?}");
     assert_eq!(alive.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=down/standby");
+    let routes = "a Pgpool that is not verified may still send sessions to the node";
+    assert!(first_line(&output).ends_with(routes), "{output:?}");
+    let primary = logged_in(&["detach", "0", "-h", &hosts, "--deadline", "3s"]).run()?;
+    let writes = "a Pgpool that is not verified may still write to the node";
+    assert!(primary.code == Some(10) && first_line(&primary).ends_with(writes), "{primary:?}");
 
     let show = logged_in(&["show", "nodes", "-h", &hosts]).run()?;
     assert_eq!(show.code, Some(10), "{show:?}");

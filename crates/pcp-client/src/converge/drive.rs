@@ -319,6 +319,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             after: None,
             others_down: Vec::new(),
             left_down: Vec::new(),
+            held: Vec::new(),
             remarks: self.remarks,
             changes: self.changes,
             asked: self.asked,
@@ -327,6 +328,8 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
         if let Some((goal, view)) = self.goal.zip(self.view) {
             report.after = view.node(goal.node).cloned();
             report.others_down = others_down(&view, goal.node).cloned().collect();
+            report.held =
+                others_down(&view, goal.node).filter(|node| goal.held.contains(&node.id)).cloned().collect();
             report.left_down = goal.left_down(&view).into_iter().cloned().collect();
             let tells_no_role = report.after.as_ref().is_some_and(|node| node.role.is_none());
             if tells_no_role && goal.want != Want::Detached {

@@ -22,6 +22,8 @@ pub struct Report {
     pub others_down: Vec<Node>,
     /// Those of them that somebody has to look after; see [`Goal::left_down`](super::Goal::left_down).
     pub left_down: Vec<Node>,
+    /// Those of them that the order holds.
+    pub held: Vec<Node>,
     /// What a reader of the result should know besides.
     pub remarks: Vec<Remark>,
     /// The changes sent, in order; those that undid a half-done step are the last ones.
