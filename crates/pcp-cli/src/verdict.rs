@@ -76,11 +76,10 @@ impl Verdict {
     ) -> Self {
         let verified = reports.iter().filter(|report| report.result.is_ok()).count();
         let enough = require.is_met(verified, reports.len());
-        // Where enough are verified, what became of the others does not count.
-        let exits = reports.iter().filter(|report| !enough || report.result.is_ok()).map(exit_of);
+        let exits: Vec<_> = reports.iter().map(exit_of).collect();
         let exit = match ended {
             Some(signal) if !enough => signal,
-            _ => Exit::combine(exits),
+            _ => Exit::of_several(&exits, require),
         };
         Self {
             verdict: sentence(matter, endpoints, reports),
