@@ -365,6 +365,20 @@ impl<'a> Model<'a> {
             .changes
             .last()
             .is_some_and(|&(at, change, _)| now - at < Duration::from_secs(2) && !change.is_visible(&self.view));
+        let guessed = |node: &NodeId| {
+            let (id, change) = (usize::from(node.get()), Change::Attach(*node));
+            let has_cycled =
+                process.changes.iter().any(|&(_, sent, why)| why == Reason::Cycle && sent.node() == *node);
+            let is_old = self.truth.is_superseded(id) && self.takes_writes(id) && process.hook.node() != id;
+            (is_old && !has_cycled).then_some(change)
+        };
+        if let Some(change) = left.iter().find_map(guessed) {
+            return Err(format!(
+                "old primary on a guess: \"hook {}\" undoes by {change} at {now:?}: {}",
+                process.hook,
+                self.shown(process)
+            ));
+        }
         let Some(undoing) = &mut process.undoing else { return Ok(Looked::Again) };
         if now >= undoing.until || (left.is_empty() && !pending) {
             return Ok(Looked::Over(End::Failed(undoing.why.clone())));

@@ -90,8 +90,8 @@ impl Run<'_> {
     async fn forecast_knowing<E: Evidence>(&self, evidence: &E) -> (Vec<Vec<Exit>>, Vec<NodeDryRun>) {
         let (mut exits, mut nodes) = (vec![Vec::new(); self.pgpools.len()], Vec::new());
         for (at, goal) in self.wanted.iter().enumerate() {
-            let standing = |pgpool: &&Pgpool<'_>| pgpool.view().and(pgpool.standings.get(at)).cloned();
-            if self.pgpools.iter().filter_map(|pgpool| standing(&pgpool)).all(|standing| standing.is_fine()) {
+            let standing = |pgpool: &Pgpool<'_>| pgpool.view().and_then(|_| pgpool.standings.get(at)).cloned();
+            if self.pgpools.iter().filter_map(standing).all(|standing| standing.is_fine()) {
                 continue;
             }
             let held = self.not_to_be_attached(goal);
@@ -108,7 +108,7 @@ impl Run<'_> {
             let mut told = forecast_all(asked, &order).await.into_iter();
             let mut pgpools = Vec::new();
             for (pgpool, exits) in self.pgpools.iter().zip(&mut exits) {
-                let told = match standing(&pgpool) {
+                let told = match standing(pgpool) {
                     None => continue,
                     Some(Standing::Unmet(_)) => told.next(),
                     Some(Standing::Met(_)) => {
