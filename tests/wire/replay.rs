@@ -37,7 +37,10 @@ pub(crate) fn frames<K: Kind>(bytes: &[u8]) -> Result<Vec<Frame<K>>, String> {
     while let Some(frame) = decoder.decode(&mut buffer).map_err(text)? {
         frames.push(frame);
     }
-    if buffer.is_empty() { Ok(frames) } else { Err(format!("{} bytes of a frame", buffer.len())) }
+    match decoder.held() {
+        0 => Ok(frames),
+        held => Err(format!("{held} bytes of a frame")),
+    }
 }
 
 /// Feed a session and return what the server's bytes mean. What the recorded client sent is queued at once.
