@@ -154,6 +154,11 @@ fn recorded_requests(capture: &Capture) -> Result<Vec<Frame<RequestKind>>, Strin
     Ok(frames.into_iter().filter(|frame| !is_session(frame.kind)).collect())
 }
 
+/// What the recorded client asked, as our session takes it.
+pub(crate) fn recorded(capture: &Capture) -> Result<Vec<Outgoing>, String> {
+    Ok(recorded_requests(capture)?.iter().map(outgoing).collect())
+}
+
 /// A recorded request as the session takes it, whether it is one of our messages or not.
 fn outgoing(frame: &Frame<RequestKind>) -> Outgoing {
     Outgoing {
