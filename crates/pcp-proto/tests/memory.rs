@@ -4,7 +4,7 @@
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use pcp_proto::message::{Batch, ReadNodeInfo};
+use pcp_proto::message::{Batch, ReadNodeInfo, WatchdogInfo};
 use pcp_proto::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -93,6 +93,29 @@ fn a_kept_frame_costs_what_its_length_says() {
     });
     assert_eq!(kept, vec![row; ROUNDS]);
     assert!(held.bytes_max <= 600_000, "{} bytes at a time", held.bytes_max);
+}
+
+/// A server may fill a frame with values that cost more to keep than to send.
+#[test]
+fn the_json_of_a_watchdog_costs_no_more_than_twice_its_length() {
+    for (begin, filling, end) in [
+        ("{\"WatchdogNodes\":[", "{},", "{}]}"),
+        ("{\"WatchdogNodes\":[", "[],", "[]]}"),
+        ("{\"Unknown\":[", "0,", "0]}"),
+        ("{", "\"\":0,", "\"\":0}"),
+        ("{\"Unknown\":[", "{\"\":0},", "{}]}"),
+        ("{\"LeaderNodeName\":\"", "\\n", "\"}"),
+    ] {
+        let json = [begin, &filling.repeat(300_000), end].concat();
+        let info = WatchdogInfo { json: json.as_str().into() };
+        let held = measure(|| drop(info.cluster()));
+        assert!(
+            held.bytes_max <= 2 * json.len() as u64,
+            "{} bytes for {} of {filling}",
+            held.bytes_max,
+            json.len()
+        );
+    }
 }
 
 const SALT_AND_LOGIN: &[u8] = b"m\0\0\0\x08\xca\xdb\x96\x65r\0\0\0\x15AuthenticationOK\0";
