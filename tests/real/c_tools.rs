@@ -5,15 +5,23 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
-use pcp_client::sandbox::{Age, FailoverCommand, Sandbox, World};
-use pcp_proto::RequestKind;
-use pcp_tests::{CTools, Cluster, Output, Session, Settings, Version, parameters, shown, wait_until};
+use anyhow::{Context, Result, anyhow, ensure};
+use pcp_client::sandbox::{Age, FailoverCommand, Sandbox, Watchdog, WatchdogPeer, WatchdogState, World};
+use pcp_client::{Client, Connector, Deadline, Endpoint};
+use pcp_proto::message::{ReadWatchdogInfo, WatchdogCluster};
+use pcp_proto::{Credentials, RequestKind};
+use pcp_tests::{
+    CTools, Cluster, Output, PCP_PASSWORD, PCP_USER, Session, Settings, Version, parameters, shown, wait_until,
+};
 use tokio::runtime::Runtime;
 
 use crate::support::{add_recovery_functions, pcp_process};
 
-for_each_version!(the_c_tools_cannot_tell_a_sandbox_from_a_server, nor_can_they_when_it_is_at_work);
+for_each_version!(
+    the_c_tools_cannot_tell_a_sandbox_from_a_server,
+    nor_can_they_when_it_is_at_work,
+    nor_can_they_with_a_watchdog,
+);
 
 /// A server and a sandbox in the same state, and the programs.
 struct Pair {
@@ -48,9 +56,11 @@ fn the_c_tools_cannot_tell_a_sandbox_from_a_server(version: Version) -> Result<(
     pair.refuses("pcp_promote_node", &["99"])?;
     if is_new {
         pair.changes("pcp_reload_config", &[])?;
+        pair.changes("pcp_reload_config", &["-s", "cluster"])?;
     }
     if version >= Version::V4_6 {
         pair.refuses("pcp_log_rotate", &[])?;
+        pair.refuses("pcp_log_rotate", &["-s", "cluster"])?;
         pair.refuses("pcp_invalidate_query_cache", &[])?;
     }
     if is_new {
@@ -63,20 +73,27 @@ fn the_c_tools_cannot_tell_a_sandbox_from_a_server(version: Version) -> Result<(
     pair.changes("pcp_promote_node", &["1"])?;
     pair.nodes_are_alike()?;
     pair.changes("pcp_attach_node", &["99"])?;
-    pair.stops("f")
+    pair.stops(if is_new { &["-m", "f", "-s", "cluster"] } else { &["-m", "f"] })
 }
 
 /// Clients, health checks, recovery, and a command that promotes.
 fn nor_can_they_when_it_is_at_work(version: Version) -> Result<()> {
     let promote = "psql -X -h %H -p 5433 -U postgres -c \"SELECT pg_promote()\"";
-    let settings = Settings::default()
+    let mut settings = Settings::default()
         .set("failover_command", format!("test ! -e {PROMOTES} || {promote}"))
         .set("health_check_period", 1)
         .set("recovery_1st_stage_command", RECOVERY_SCRIPTS[0])
         // Every session reads from node 2.
         .set("backend_weight0", 0)
         .set("backend_weight1", 0);
+    let has_log_and_cache = version >= Version::V4_6;
+    if has_log_and_cache {
+        settings = settings.set("logging_collector", "on").set("log_directory", "/var/lib/pcp-tests/log");
+        settings = settings.set("memory_cache_enabled", "on");
+    }
     let mut world = World::new(age(version));
+    world.settings_mut().logging_collector = has_log_and_cache;
+    world.settings_mut().memory_cache_enabled = has_log_and_cache;
     world.settings_mut().health_check_period = Duration::from_secs(1);
     world.settings_mut().recovery_time = Some(Duration::from_millis(100));
     let pair = Pair::start(version, settings, world)?;
@@ -92,6 +109,11 @@ fn nor_can_they_when_it_is_at_work(version: Version) -> Result<()> {
     pair.nodes_are_alike()?;
     pair.checks_are_alike(version)?;
 
+    if has_log_and_cache {
+        pair.changes("pcp_log_rotate", &[])?;
+        pair.changes("pcp_log_rotate", &["-s", "cluster"])?;
+        pair.changes("pcp_invalidate_query_cache", &[])?;
+    }
     pair.prepare_recovery()?;
     pair.changes("pcp_recovery_node", &["2"])?;
     pair.nodes_are_alike()?;
@@ -107,7 +129,43 @@ fn nor_can_they_when_it_is_at_work(version: Version) -> Result<()> {
         pair.cluster.follow(2, 1)?;
         pair.nodes_are_alike()?;
     }
-    pair.stops("i")
+    pair.stops(&["-m", "i"])
+}
+
+/// Three members; the sandbox's have the names of the real ones, which hold the names of containers.
+fn nor_can_they_with_a_watchdog(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default().watchdog())?;
+    let runtime = Runtime::new()?;
+    let real = runtime.block_on(watchdog(&cluster))?;
+    let members = real.members.iter().map(|member| {
+        let state = if member.is_leader() { WatchdogState::Leader } else { WatchdogState::Standby };
+        let of = |text: &Option<String>| text.clone().context("a member without a name");
+        Ok(WatchdogPeer { name: of(&member.node_name)?, host: of(&member.host_name)?, state })
+    });
+    let members = members.collect::<Result<Vec<_>>>()?;
+    // Without a virtual address it is the leader that says that it holds it.
+    let escalated = members.first().is_some_and(|this| this.state == WatchdogState::Leader);
+    let mut world = World::new(age(version));
+    world.settings_mut().watchdog = Some(Watchdog { quorum: 1, escalated, members });
+    let sandbox = runtime.block_on(Sandbox::start(like(&cluster, world)))?;
+    let pair = Pair { tools: CTools::start(version)?, cluster, sandbox, _runtime: runtime };
+    for args in [&[][..], &["-v"], &["-n", "0"], &["-n", "1"], &["-v", "-n", "2"], &["-n", "9"], &["-v", "-n", "9"]]
+    {
+        pair.alike("pcp_watchdog_info", args)?;
+    }
+    Ok(())
+}
+
+/// Reads the watchdog's view of the first member.
+async fn watchdog(cluster: &Cluster) -> Result<WatchdogCluster> {
+    let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: cluster.pcp_port() };
+    let connector = Connector { endpoint, connect_timeout: Duration::from_secs(5) };
+    let credentials = Credentials::new(PCP_USER, PCP_PASSWORD.as_bytes())?;
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let mut client = Client::connect(&connector, &credentials, deadline).await?;
+    let info = client.send(ReadWatchdogInfo::All).await?;
+    client.close().await;
+    Ok(info.cluster()?)
 }
 
 /// Where there is this file, Pgpool's failover_command promotes.
@@ -134,6 +192,8 @@ impl Pair {
     fn is_read_alike(&self, is_new: bool) -> Result<()> {
         self.alike("pcp_node_count", &[])?;
         self.alike("pcp_node_count", &["-v"])?;
+        // There is no password for it, and no user of that name.
+        self.refuses("pcp_node_count", &["-U", "nobody"])?;
         self.nodes_are_alike()?;
         for node in ["3", "99"] {
             self.alike("pcp_node_info", &[node])?;
@@ -214,8 +274,8 @@ impl Pair {
     }
 
     /// Stops both.
-    fn stops(&self, mode: &str) -> Result<()> {
-        self.changes("pcp_stop_pgpool", &["-m", mode])?;
+    fn stops(&self, args: &[&str]) -> Result<()> {
+        self.changes("pcp_stop_pgpool", args)?;
         wait_until("both to be gone", Duration::from_secs(15), || {
             for output in self.run("pcp_node_count", &[])? {
                 ensure!(output.code == Some(1) && output.stderr.contains("Connection refused"), "{output:?}");
