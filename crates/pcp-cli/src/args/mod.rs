@@ -1,6 +1,8 @@
 //! What can be typed.
 
+mod check;
 mod connection;
+mod exporter;
 mod follow;
 mod hold;
 mod reconcile;
@@ -10,7 +12,12 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+pub(crate) use check::{
+    CheckArgs, CheckCommand, CommonArgs, HealthArgs, NodesArgs, PingArgs, PoolArgs, PrimaryArgs, ThresholdArgs,
+    WatchdogArgs,
+};
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
 pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
@@ -57,6 +64,8 @@ pub(crate) enum Command {
     Reconcile(ReconcileArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
+    Check(CheckArgs),
+    Exporter(ExporterArgs),
     Hold(HoldArgs),
     Release(ReleaseArgs),
     Sandbox(SandboxArgs),
