@@ -40,7 +40,9 @@ pub(crate) enum CheckCommand {
     Health(HealthArgs),
 }
 
-/// Check that Pgpool takes a login and answers. The ranges are of seconds.
+/// Check that Pgpool takes a login and answers.
+///
+/// The ranges are of the seconds that it takes.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct PingArgs {
@@ -50,9 +52,9 @@ pub(crate) struct PingArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that no node is down. The ranges are of nodes that are not up; WARNING is 0 unless said otherwise.
+/// Check that no node is down.
 ///
-/// A node that waits for its first session is up; one in quarantine is not.
+/// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for its first session is up; one in quarantine is not.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct NodesArgs {
@@ -80,10 +82,9 @@ pub(crate) struct PrimaryArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that the watchdog has a quorum, one leader, and all its members. The ranges are of members that are lost or
-/// shut down; WARNING is 0 unless said otherwise.
+/// Check that the watchdog has a quorum, one leader, and all its members.
 ///
-/// No quorum and no leader are CRITICAL, a quorum on the edge is WARNING.
+/// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum and no leader are CRITICAL, a quorum on the edge is WARNING.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct WatchdogArgs {
@@ -93,8 +94,9 @@ pub(crate) struct WatchdogArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that clients can still connect. The ranges are of the child processes that serve a client, in percent;
-/// WARNING is 80 and CRITICAL 95 unless said otherwise.
+/// Check that child processes are left for further clients.
+///
+/// The ranges are of the percentage of them that serve a client; WARNING is 80 and CRITICAL 95 unless said otherwise.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct PoolArgs {
@@ -104,10 +106,10 @@ pub(crate) struct PoolArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check Pgpool's own health checks of the nodes that are up. The ranges are of seconds since the last check that
-/// succeeded; WARNING is three health_check_periods and a health_check_timeout unless said otherwise.
+/// Check that Pgpool's own health checks of the nodes succeed.
 ///
-/// A node whose last check failed is CRITICAL. Since Pgpool 4.2; UNKNOWN where health checks are off.
+/// The ranges are of the seconds since the last check that succeeded, of the nodes that are up; WARNING is three
+/// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL. Since Pgpool 4.2; UNKNOWN where health checks are off.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct HealthArgs {
