@@ -25,9 +25,8 @@ fn world(age: Age) -> World {
 #[track_caller]
 fn line(pgpool: &Pgpool, output: &Output, code: i32) -> String {
     assert_eq!(output.code, Some(code), "{output:?}");
-    let lines: Vec<_> = output.stdout.lines().collect();
-    assert_eq!(lines.len(), 1, "{output:?}");
-    lines[0].replace(&pgpool.endpoint(), "PGPOOL")
+    assert_eq!(output.stdout.lines().count(), 1, "{output:?}");
+    output.stdout.trim_end().replace(&pgpool.endpoint(), "PGPOOL")
 }
 
 /// Changes a healthy Pgpool, checks it, and returns the line.

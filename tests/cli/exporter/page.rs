@@ -14,19 +14,22 @@ use crate::support::{Pgpool, logged_in};
 
 /// A Pgpool with something of everything.
 fn world(age: Age) -> World {
-    let world = World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5433);
+    let world = World::new(age)
+        .node("10.0.0.1", 5432)
+        .node_with("10.0.0.2", 5432, |node| node.delay = Delay::Bytes(4096))
+        .node_with("10.0.0.3", 5433, |node| node.status = NodeStatus::Down);
     let mut world = world.configure(|settings| {
         // Once, at the start.
         settings.health_check_period = Duration::from_secs(3600);
         settings.num_init_children = 4;
         settings.max_pool = 2;
         let mut watchdog = Watchdog::of(&["10.0.0.7", "10.0.0.8", "10.0.0.9"]);
-        watchdog.members[2].state = WatchdogState::Lost;
+        if let Some(last) = watchdog.members.last_mut() {
+            last.state = WatchdogState::Lost;
+        }
         settings.watchdog = Some(watchdog);
     });
     world.open_session(Duration::ZERO);
-    world.node_mut(1).unwrap().delay = Delay::Bytes(4096);
-    world.node_mut(2).unwrap().status = NodeStatus::Down;
     world
 }
 

@@ -73,3 +73,49 @@ metrics! {
     WATCHDOG_MEMBER_LOST: Gauge "pgpool2_pcp_watchdog_member_lost" "Whether the member takes no part: dead, lost, in network trouble, shut down or isolated.";
     BUILD_INFO: Gauge "pgpool2_pcp_exporter_build_info" "Always 1; the label tells the version of pcpctl.";
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const DOCS: &str = include_str!("../../../../../docs/exporter.md");
+    const RULES: &str = include_str!("../../../../../packaging/prometheus/pcpctl.rules.yml");
+    const DASHBOARD: &str = include_str!("../../../../../packaging/grafana/pcpctl.json");
+
+    #[test]
+    fn the_docs_list_every_metric_and_no_other() {
+        for Metric { name, kind, help } in ALL {
+            let kind = if *kind == Kind::Counter { "counter" } else { "gauge" };
+            let row = format!("| `{name}` | {kind} | ");
+            let line = DOCS.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{name}"));
+            assert!(line.ends_with(&format!(" | {} |", help.trim_end_matches('.'))), "{line}");
+        }
+        let rows = DOCS.lines().filter(|line| line.starts_with("| `pgpool2_"));
+        assert_eq!(rows.count(), ALL.len());
+    }
+
+    #[test]
+    fn rules_and_dashboard_ask_for_metrics_that_there_are() {
+        let known: HashSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        for text in [RULES, DASHBOARD] {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let metrics: Vec<_> = words.filter(|word| word.starts_with("pgpool2_")).collect();
+            assert!(metrics.len() > 20);
+            assert!(metrics.iter().all(|metric| known.contains(metric)), "{metrics:?}");
+        }
+        assert!(serde_json::from_str::<serde_json::Value>(DASHBOARD).is_ok());
+    }
+
+    #[test]
+    fn names_keep_the_rules_of_prometheus() {
+        for Metric { name, kind, help } in ALL {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+            assert!(!help.contains(['\\', '\n']), "{name}: would have to be escaped");
+            if *kind == Kind::Counter {
+                assert!(name.ends_with("_total"), "{name}");
+            }
+        }
+    }
+}
