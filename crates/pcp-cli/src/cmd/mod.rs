@@ -4,6 +4,7 @@ mod attach;
 mod check;
 mod detach;
 mod dry_run;
+mod efm;
 mod exporter;
 mod follow;
 mod hold;
