@@ -1,15 +1,14 @@
 //! What `check` takes.
 
-use clap::{ArgAction, Args, Subcommand};
+use clap::{Args, Subcommand};
 
-use super::{ConnectionArgs, HelpArg, NodeArg, OutputArgs, OutputFormat};
+use super::{ConnectionArgs, HelpArg, LiveArg, NodeArg, VerboseArg, ZoneArg};
 use crate::cmd::Range;
-use crate::server_time::ServerZone;
 
 const CODES: &str = "\
-Exit codes, as those of Nagios plugins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With several Pgpools the worst counts. \
-A Pgpool that cannot be reached, or does not answer in time, is CRITICAL; a login that it refuses, a mistake in the \
-configuration or the arguments, and what this Pgpool cannot tell are UNKNOWN.
+Exit codes, as those of Nagios plugins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With several Pgpools the worst \
+counts. A Pgpool that cannot be reached, or does not answer in time, is CRITICAL; a login that it refuses, a mistake \
+in the configuration or the arguments, and what this Pgpool cannot tell are UNKNOWN.
 
 A RANGE is one of Nagios: 10 alerts outside 0 to 10, 10: below 10, ~:10 above 10, 10:20 outside, @10:20 inside; ~: \
 never alerts.
@@ -54,7 +53,8 @@ pub(crate) struct PingArgs {
 
 /// Check that no node is down.
 ///
-/// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for its first session is up; one in quarantine is not.
+/// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for
+/// its first session is up; one in quarantine is not.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct NodesArgs {
@@ -64,7 +64,7 @@ pub(crate) struct NodesArgs {
     #[arg(long, value_name = "NODES", default_value_t = 1)]
     pub(crate) min_up: u8,
     #[command(flatten)]
-    live: LiveArg,
+    pub(crate) live: LiveArg,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -77,14 +77,15 @@ pub(crate) struct PrimaryArgs {
     #[arg(long, value_name = "NODE")]
     pub(crate) expect: Option<NodeArg>,
     #[command(flatten)]
-    live: LiveArg,
+    pub(crate) live: LiveArg,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
 
 /// Check that the watchdog has a quorum, one leader, and all its members.
 ///
-/// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum and no leader are CRITICAL, a quorum on the edge is WARNING.
+/// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum
+/// and no leader are CRITICAL, a quorum on the edge is WARNING.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct WatchdogArgs {
@@ -109,15 +110,15 @@ pub(crate) struct PoolArgs {
 /// Check that Pgpool's own health checks of the nodes succeed.
 ///
 /// The ranges are of the seconds since the last check that succeeded, of the nodes that are up; WARNING is three
-/// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL. Since Pgpool 4.2; UNKNOWN where health checks are off.
+/// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL.
+/// Since Pgpool 4.2; UNKNOWN where health checks are off.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct HealthArgs {
     #[command(flatten)]
     pub(crate) thresholds: ThresholdArgs,
-    /// The time zone of Pgpool's host, such as Europe/Berlin [default: the one of this host]
-    #[arg(long, value_name = "ZONE")]
-    pub(crate) server_timezone: Option<ServerZone>,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArg,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -134,48 +135,13 @@ pub(crate) struct ThresholdArgs {
     pub(crate) critical: Option<Range>,
 }
 
-/// Whether PostgreSQL itself is asked.
-#[derive(Debug, Args)]
-struct LiveArg {
-    /// Have Pgpool ask every PostgreSQL for its state as well: since 4.3, and with health checks on. A host that
-    /// swallows packets costs Pgpool's connect_timeout (10 s by default)
-    #[arg(long)]
-    live: bool,
-}
-
 /// What every check takes. Passwords are never asked for.
 #[derive(Debug, Args)]
 pub(crate) struct CommonArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// Log to stderr what is done; twice and three times for more
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    pub(crate) verbose: VerboseArg,
     #[command(flatten)]
     help: HelpArg,
-}
-
-impl NodesArgs {
-    pub(crate) fn dial(&self) -> pcp_client::Dial {
-        self.live.dial()
-    }
-}
-
-impl PrimaryArgs {
-    pub(crate) fn dial(&self) -> pcp_client::Dial {
-        self.live.dial()
-    }
-}
-
-impl LiveArg {
-    fn dial(&self) -> pcp_client::Dial {
-        if self.live { pcp_client::Dial::Allowed } else { pcp_client::Dial::Never }
-    }
-}
-
-impl CommonArgs {
-    /// Returns how to log.
-    pub(crate) fn output(&self) -> OutputArgs {
-        OutputArgs { output: OutputFormat::Table, quiet: false, verbose: self.verbose }
-    }
 }

@@ -4,12 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{ArgAction, Args};
-use pcp_client::Dial;
+use clap::Args;
 
 use super::values::duration;
-use super::{ConnectionArgs, HelpArg, OutputArgs, OutputFormat};
-use crate::server_time::ServerZone;
+use super::{ConnectionArgs, HelpArg, LiveArg, VerboseArg, ZoneArg};
 
 const AFTER: &str = "\
 A scrape reads every Pgpool at the same time, each on one short connection, and ends by --deadline or half a second \
@@ -29,7 +27,7 @@ address or the file cannot be used.";
 pub(crate) struct ExporterArgs {
     /// Where to serve /metrics, /healthz and a landing page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9719", conflicts_with = "textfile")]
-    pub(crate) listen: SocketAddr,
+    listen: SocketAddr,
     /// Write the metrics to this file, for node_exporter's textfile collector, and serve nothing. The file is
     /// replaced as a whole
     #[arg(long, value_name = "FILE.prom")]
@@ -40,18 +38,14 @@ pub(crate) struct ExporterArgs {
     /// Read once and end: write the file, or print the metrics without --textfile
     #[arg(long, conflicts_with_all = ["listen", "interval"])]
     once: bool,
-    /// Have Pgpool ask every PostgreSQL for its state as well: since 4.3, and with health checks on. A host that
-    /// swallows packets costs Pgpool's connect_timeout (10 s by default), and then only its own metrics are missing
-    #[arg(long)]
-    live: bool,
-    /// The time zone of Pgpool's host, such as Europe/Berlin [default: the one of this host]
-    #[arg(long, value_name = "ZONE")]
-    pub(crate) server_timezone: Option<ServerZone>,
+    #[command(flatten)]
+    pub(crate) live: LiveArg,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArg,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// Log to stderr what is done; twice and three times for more
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    pub(crate) verbose: VerboseArg,
     #[command(flatten)]
     help: HelpArg,
 }
@@ -73,14 +67,5 @@ impl ExporterArgs {
             (None, true) => Sink::Stdout,
             (None, false) => Sink::Http(self.listen),
         }
-    }
-
-    pub(crate) fn dial(&self) -> Dial {
-        if self.live { Dial::Allowed } else { Dial::Never }
-    }
-
-    /// Returns how to log.
-    pub(crate) fn output(&self) -> OutputArgs {
-        OutputArgs { output: OutputFormat::Table, quiet: false, verbose: self.verbose }
     }
 }

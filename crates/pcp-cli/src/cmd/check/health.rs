@@ -14,8 +14,7 @@ pub(super) async fn check(pgpool: &Pgpool<'_>, args: &HealthArgs) -> Result<Find
     let mut client = pgpool.client().await?;
     let observation = observe_in_detail(&mut client).await?;
     client.close().await;
-    let zone = args.server_timezone.clone().unwrap_or_else(ServerZone::local);
-    Ok(judge(&observation, args, &zone, Timestamp::now().as_second()))
+    Ok(judge(&observation, args, &args.zone.zone(), Timestamp::now().as_second()))
 }
 
 fn judge(
@@ -39,24 +38,27 @@ fn judge(
     let mut finding =
         Finding::bare(State::Ok, format!("{} of {} nodes are checked", checked.len(), view.nodes.len()));
     for (node, stats) in checked {
-        let usual =
-            3 * setting(status, "health_check_period", node) + setting(status, "health_check_timeout", node);
+        let period = setting(status, "health_check_period", node);
+        let usual = period.saturating_mul(3).saturating_add(setting(status, "health_check_timeout", node));
         let thresholds = Thresholds::of(&args.thresholds, Some(usual), None);
-        judge_node(&mut finding, node, &Times::of(stats, zone), &thresholds, now);
-        let (id, age) = (node.id, Times::of(stats, zone).age(now));
-        if let Some(age) = age {
-            finding
-                .perf
-                .push(Perf::new(format!("age_{id}"), age.max(0), "s").thresholds(&thresholds).bounds(0, ""));
-        }
-        finding.perf.push(Perf::new(format!("failed_{id}"), stats.fail_count, "c"));
-        finding.perf.push(Perf::new(format!("retries_{id}"), stats.retry_count, "c"));
-        if stats.average_duration.is_finite() {
-            let seconds = format!("{:.6}", stats.average_duration / 1000.0);
-            finding.perf.push(Perf::new(format!("duration_{id}"), seconds, "s").bounds(0, ""));
-        }
+        let times = Times::of(stats, zone);
+        judge_node(&mut finding, node, &times, &thresholds, now);
+        finding.perf.extend(measured(node, stats, times.age(now), &thresholds));
     }
     finding
+}
+
+fn measured(node: &Node, stats: &HealthCheckStats, age: Option<i64>, thresholds: &Thresholds) -> Vec<Perf> {
+    let id = node.id;
+    let age = age.map(|age| Perf::new(format!("age_{id}"), age.max(0), "s").thresholds(thresholds).bounds(0, ""));
+    let duration = Some(stats.average_duration / 1000.0).filter(|seconds| seconds.is_finite());
+    let duration = duration
+        .map(|seconds| Perf::new(format!("duration_{id}"), format_args!("{seconds:.6}"), "s").bounds(0, ""));
+    let counts = [
+        Perf::new(format!("failed_{id}"), stats.fail_count, "c"),
+        Perf::new(format!("retries_{id}"), stats.retry_count, "c"),
+    ];
+    age.into_iter().chain(counts).chain(duration).collect()
 }
 
 fn judge_node(finding: &mut Finding, node: &Node, times: &Times, thresholds: &Thresholds, now: i64) {

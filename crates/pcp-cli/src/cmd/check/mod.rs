@@ -14,11 +14,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pcp_client::{Client, Connector, Error, ErrorKind, Stream, WithNotices};
 use pcp_proto::Credentials;
+use tokio::time::timeout;
 use tracing::{Instrument, error_span};
 
 use self::finding::{Finding, State, line};
 pub(crate) use self::range::Range;
-use super::{block_on, with_notices};
+use super::{run_to_end, with_notices};
 use crate::args::{Ask, CheckArgs, CheckCommand, CommonArgs};
 use crate::exit::Exit;
 use crate::guard::Guard;
@@ -45,7 +46,7 @@ pub(super) fn run(args: &CheckArgs, env: Env<'_>) -> Exit {
     }
 }
 
-/// Says what is wrong with the arguments, as a plugin has to.
+/// Says why nothing was checked, as a plugin has to.
 pub(crate) fn usage(reason: &str) -> Exit {
     end(&[("pcpctl".to_owned(), Finding::bare(State::Unknown, reason))])
 }
@@ -76,7 +77,7 @@ fn all<T>(
     check: impl AsyncFn(Pgpool<'_>) -> Result<(Finding, T), Error>,
     disagreement: impl FnOnce(&[(&str, &T)]) -> Option<String>,
 ) -> Exit {
-    log::start_stderr(&args.output());
+    log::start_stderr(&args.verbose.output());
     let flags = Layer::from_flags(&args.connection);
     let guard = Guard::start(flags.deadline.unwrap_or(LIMIT), State::Critical.into());
     let settings = gather(flags, &args.connection.config, env).and_then(|layer| {
@@ -87,32 +88,36 @@ fn all<T>(
         Ok(settings) => settings,
         Err(error) => return usage(&output::chain(&error)),
     };
-    block_on(async {
+    let ended = run_to_end(async {
         let checked = settings.targets.iter().map(|target| {
             let pgpool = Pgpool {
-                connect: with_notices(&target.connector, &args.output()),
+                connect: with_notices(&target.connector, &args.verbose.output()),
                 credentials: &target.credentials,
                 settings: &settings,
             };
-            check(pgpool).instrument(error_span!("pgpool", endpoint = %target.connector.endpoint))
+            let span = error_span!("pgpool", endpoint = %target.connector.endpoint);
+            // A resolver has no deadline of its own.
+            timeout(settings.deadline.remaining(), check(pgpool)).instrument(span)
         });
         let checked = join_all(checked).await;
         let endpoints: Vec<_> = settings.endpoints().map(ToString::to_string).collect();
-        let told = endpoints
-            .iter()
-            .zip(&checked)
-            .filter_map(|(endpoint, checked)| checked.as_ref().ok().map(|(_, told)| (endpoint.as_str(), told)));
+        let told = endpoints.iter().zip(&checked).filter_map(|(endpoint, checked)| match checked {
+            Ok(Ok((_, told))) => Some((endpoint.as_str(), told)),
+            _ => None,
+        });
         let disagreement = disagreement(&told.collect::<Vec<_>>());
         let findings = checked.into_iter().map(|checked| match checked {
-            Ok((finding, _)) => finding,
-            Err(error) => unread(&error),
+            Ok(Ok((finding, _))) => finding,
+            Ok(Err(error)) => unread(&error),
+            Err(_) => Finding::bare(State::Critical, "no answer in time"),
         });
         let mut findings: Vec<_> = endpoints.iter().cloned().zip(findings).collect();
         if let Some(text) = disagreement {
             findings.push(("the Pgpools disagree".to_owned(), Finding::bare(State::Critical, text)));
         }
         end(&findings)
-    })
+    });
+    ended.unwrap_or_else(|error| usage(&format!("cannot start: {error}")))
 }
 
 /// A Pgpool that cannot be reached is an outage; one that is asked wrongly, or cannot tell, is not known.

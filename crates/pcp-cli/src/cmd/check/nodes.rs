@@ -7,12 +7,12 @@ use crate::args::NodesArgs;
 
 pub(super) async fn check(pgpool: &Pgpool<'_>, args: &NodesArgs) -> Result<Finding, Error> {
     let thresholds = Thresholds::of(&args.thresholds, Some(0), None);
-    let (view, infos) = look(pgpool, args.dial()).await?;
+    let (view, infos) = look(pgpool, args.live.dial()).await?;
     let mut in_order = infos.iter();
     let nodes = view.nodes.iter().map(|node| (node, in_order.next()));
     let nodes: Vec<_> = nodes.filter(|(node, _)| node.status != Some(NodeStatus::Unused)).collect();
     let mut finding = judge(&nodes, &thresholds, args.min_up);
-    note_ignorance(&mut finding, args.dial(), &infos);
+    note_ignorance(&mut finding, args.live.dial(), &infos);
     Ok(finding)
 }
 

@@ -9,7 +9,7 @@ use crate::output;
 
 /// Returns what was found out, and the primary's address.
 pub(super) async fn check(pgpool: &Pgpool<'_>, args: &PrimaryArgs) -> Result<(Finding, Option<String>), Error> {
-    let (view, infos) = look(pgpool, args.dial()).await?;
+    let (view, infos) = look(pgpool, args.live.dial()).await?;
     let primaries: Vec<_> = view.nodes.iter().filter(|node| node.is_primary() && node.is_attached()).collect();
     let mut finding = judge(&view, &primaries);
     finding.perf.push(Perf::new("primaries", primaries.len(), "").bounds(0, view.nodes.len()));
@@ -19,7 +19,7 @@ pub(super) async fn check(pgpool: &Pgpool<'_>, args: &PrimaryArgs) -> Result<(Fi
     for (node, info) in view.nodes.iter().zip(&infos) {
         compare(&mut finding, node, info);
     }
-    note_ignorance(&mut finding, args.dial(), &infos);
+    note_ignorance(&mut finding, args.live.dial(), &infos);
     Ok((finding, view.primary().map(Node::address)))
 }
 

@@ -9,6 +9,7 @@ mod scrape;
 mod tell;
 mod textfile;
 
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,6 @@ use self::scrape::Pgpools;
 use super::{block_on, ended_by_signal, with_notices};
 use crate::args::{Ask, ExporterArgs, Sink};
 use crate::exit::Exit;
-use crate::server_time::ServerZone;
 use crate::settings::{Env, Layer, Settings, gather};
 use crate::{log, output};
 
@@ -30,7 +30,7 @@ use crate::{log, output};
 const LIMIT: Duration = Duration::from_secs(8);
 
 pub(super) fn run(args: &ExporterArgs, env: Env<'_>) -> Exit {
-    log::start_stderr(&args.output());
+    log::start_stderr(&args.verbose.output());
     let settings = gather(Layer::from_flags(&args.connection), &args.connection.config, env)
         .and_then(|layer| Settings::new(layer, Ask::Never, LIMIT));
     let settings = match settings {
@@ -38,11 +38,10 @@ pub(super) fn run(args: &ExporterArgs, env: Env<'_>) -> Exit {
         Err(error) => return failed(output::chain(&error)),
     };
     let readers = settings.targets.into_iter().map(|target| {
-        let connect = with_notices(&target.connector, &args.output());
-        Reader::new(connect, target.credentials, args.dial(), settings.limit)
+        let connect = with_notices(&target.connector, &args.verbose.output());
+        Reader::new(connect, target.credentials, args.live.dial(), settings.limit)
     });
-    let zone = args.server_timezone.clone().unwrap_or_else(ServerZone::local);
-    let pgpools = Arc::new(Pgpools { readers: readers.collect(), zone, limit: settings.limit });
+    let pgpools = Arc::new(Pgpools { readers: readers.collect(), zone: args.zone.zone(), limit: settings.limit });
     block_on(async {
         match args.sink() {
             Sink::Http(address) => serve(address, pgpools).await,
@@ -52,7 +51,8 @@ pub(super) fn run(args: &ExporterArgs, env: Env<'_>) -> Exit {
                 Err(error) => failed(error),
             },
             Sink::Stdout => {
-                output::out(pgpools.scrape(pgpools.limit).await);
+                let page = pgpools.scrape(pgpools.limit).await;
+                output::out(if io::stdout().is_terminal() { output::printable(&page) } else { page });
                 Exit::Done
             }
         }

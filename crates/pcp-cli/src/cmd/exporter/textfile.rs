@@ -18,7 +18,7 @@ pub(super) fn replace(path: &Path, page: &str) -> io::Result<()> {
     written
 }
 
-/// Names the file that is written first: beside the other, so that it can be renamed, and not named *.prom, so that the
+/// Names the file that is written first: beside the other, so that it can be renamed, and not *.prom, so that the
 /// collector passes over it.
 fn draft(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
