@@ -250,6 +250,12 @@ mod tests {
     }
 
     #[test]
+    fn children_that_are_not_there_are_counted_where_each_has_one_slot() {
+        let pool = sum([slot(10, 0, 0), slot(0, 0, 0), slot(0, 0, 0)]);
+        assert_eq!((pool.children, pool.running, pool.slots), (3, 1, 3));
+    }
+
+    #[test]
     fn a_child_of_an_old_server_is_one_child_over_all_its_pools() {
         let old = |pid, node| ProcessInfo { pool_id: None, status: None, ..slot(pid, 0, node) };
         let pool = sum([old(10, 0), old(10, 1), old(10, 0), old(10, 1), old(11, 0), old(11, 1)]);

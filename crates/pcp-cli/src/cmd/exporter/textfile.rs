@@ -35,10 +35,12 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("pcpctl-textfile-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join("pgpool.prom");
-        for page in ["old", "new"] {
-            replace(&path, page).unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), page);
-        }
+        replace(&path, "old").unwrap();
+        let mut reader = fs::File::open(&path).unwrap();
+        replace(&path, "new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        // Who is in the middle of reading goes on with the old one.
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "old");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         assert!(replace(&dir.join("none/pgpool.prom"), "x").is_err());
         // A directory cannot be replaced by a file.
