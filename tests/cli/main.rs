@@ -1,6 +1,8 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
+mod check;
 mod config;
+mod exporter;
 mod follow;
 mod hold;
 mod hook;

@@ -38,6 +38,7 @@ mod evidence;
 mod failover;
 mod harness;
 mod hostile;
+mod monitoring;
 mod protocol;
 mod show;
 mod support;

@@ -35,15 +35,25 @@ pub async fn inspect<C: Connect>(
     let view = observe(&mut client).await?;
     let infos = if view.server.node_info_dials_backends {
         client.close().await;
-        let ask = async |node: &Node| {
-            let client = Client::connect(connect, credentials, deadline).await?;
-            one(client.finish(ReadNodeInfo::Node(node.id)).await, node.id)
-        };
-        join_all(view.nodes.iter().map(ask)).await
+        ask_each(connect, credentials, deadline, &view).await
     } else {
         ask_all(client, &view).await
     };
     Ok(Inspection { view, infos })
+}
+
+/// Asks for every node on a connection of its own.
+pub(crate) async fn ask_each<C: Connect>(
+    connect: &C,
+    credentials: &Credentials,
+    deadline: Deadline,
+    view: &View,
+) -> Vec<Result<NodeInfo, Error>> {
+    let ask = async |node: &Node| {
+        let client = Client::connect(connect, credentials, deadline).await?;
+        one(client.finish(ReadNodeInfo::Node(node.id)).await, node.id)
+    };
+    join_all(view.nodes.iter().map(ask)).await
 }
 
 /// Asks for every node on one connection.
@@ -56,7 +66,7 @@ where
     replies.into_iter().zip(&view.nodes).map(|(reply, node)| one(reply, node.id)).collect()
 }
 
-fn one(reply: Result<NodeInfos, Error>, id: NodeId) -> Result<NodeInfo, Error> {
+pub(crate) fn one(reply: Result<NodeInfos, Error>, id: NodeId) -> Result<NodeInfo, Error> {
     let missing = || Error::new(ErrorKind::Protocol, format!("Pgpool said nothing of node {id}"));
     reply?.nodes.pop().ok_or_else(missing)
 }

@@ -1,8 +1,11 @@
 //! What can be typed.
 
+mod check;
 mod connection;
+mod exporter;
 mod follow;
 mod hold;
+mod monitoring;
 mod reconcile;
 mod values;
 
@@ -10,9 +13,15 @@ use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+pub(crate) use check::{
+    CheckArgs, CheckCommand, CommonArgs, HealthArgs, NodesArgs, PingArgs, PoolArgs, PrimaryArgs, ThresholdArgs,
+    WatchdogArgs,
+};
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
+pub(crate) use monitoring::{LiveArg, VerboseArg, ZoneArg};
 pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
 pub(crate) use values::{Ask, Effect, NodeArg, OptionalNode, Require, TypeArg, duration};
 
@@ -57,6 +66,8 @@ pub(crate) enum Command {
     Reconcile(ReconcileArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
+    Check(CheckArgs),
+    Exporter(ExporterArgs),
     Hold(HoldArgs),
     Release(ReleaseArgs),
     Sandbox(SandboxArgs),

@@ -1,9 +1,11 @@
 //! One file per command.
 
 mod attach;
+mod check;
 mod detach;
 mod dry_run;
 mod efm;
+mod exporter;
 mod follow;
 mod hold;
 mod hook;
@@ -31,6 +33,8 @@ use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
+pub(crate) use check::Range;
+pub(crate) use check::usage as check_usage;
 
 /// The verbs that a manager calls as hooks.
 pub(crate) const HOOK_VERBS: [&str; 5] = ["attach", "detach", "promote", "follow", "reconcile"];
@@ -55,6 +59,8 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),
             ShowCommand::Watchdog(args) => show_watchdog::run(&args, env),
         },
+        Command::Check(args) => check::run(&args, env),
+        Command::Exporter(args) => exporter::run(&args, env),
         Command::Sandbox(args) => match args.what {
             SandboxCommand::Serve(args) => sandbox_serve::run(&args),
             SandboxCommand::Drill(args) => sandbox_drill::run(&args),

@@ -96,7 +96,7 @@ pub use scope::Scope;
 pub use set_client_min_messages::{MessageLevel, SetClientMinMessages};
 pub use stop_cluster::StopCluster;
 pub use stop_pgpool::{StopMode, StopPgpool};
-pub use watchdog_info::{ReadWatchdogInfo, WatchdogCluster, WatchdogInfo, WatchdogMember};
+pub use watchdog_info::{Quorum, ReadWatchdogInfo, WatchdogCluster, WatchdogInfo, WatchdogMember};
 
 use crate::{DecodeError, Fields, Frame, NodeId, Release, ReplyKind, RequestKind, Requirement, Text};
 
@@ -325,7 +325,7 @@ pub(crate) mod test {
         while let Some(frame) = decoder.decode(&mut buffer).unwrap() {
             frames.push(frame);
         }
-        assert!(buffer.is_empty(), "{} bytes of a frame are missing", buffer.len());
+        assert_eq!(decoder.held(), 0, "a frame is cut off");
         frames
     }
 

@@ -1,7 +1,12 @@
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::{Body, COMPLETE, Query, Reply, Request, complete, request};
 use crate::{DecodeError, Frame, ReplyKind, RequestKind, Text};
+
+/// The most members that are read; Pgpool has room for 128.
+const MAX_MEMBERS: usize = 256;
 
 /// Asks for the watchdog's view of its cluster. Since 3.5; an error where the watchdog is off.
 ///
@@ -51,7 +56,7 @@ pub struct WatchdogInfo {
 }
 
 /// What the JSON says. Unknown keys are passed over; what a server does not send is `None`.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, serde::Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "PascalCase", default)]
 #[non_exhaustive]
 pub struct WatchdogCluster {
@@ -76,12 +81,12 @@ pub struct WatchdogCluster {
     #[serde(alias = "MasterHostName")]
     pub leader_host_name: Option<String>,
     /// The members, this Pgpool first.
-    #[serde(rename = "WatchdogNodes")]
+    #[serde(rename = "WatchdogNodes", deserialize_with = "members")]
     pub members: Vec<WatchdogMember>,
 }
 
 /// A member of the watchdog's cluster.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, serde::Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "PascalCase", default)]
 #[non_exhaustive]
 pub struct WatchdogMember {
@@ -112,7 +117,59 @@ pub struct WatchdogMember {
     pub membership_string: Option<String>,
 }
 
+impl WatchdogCluster {
+    /// Returns whether there is a quorum. `None` where the server does not tell.
+    pub fn quorum(&self) -> Option<Quorum> {
+        self.quorum_status.map(Quorum::from_code)
+    }
+}
+
+/// Whether enough members are alive for the cluster to act.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quorum {
+    /// There is a quorum.
+    Exists,
+    /// Just half of the members are alive.
+    OnTheEdge,
+    /// There is none.
+    Absent,
+    /// There is no leader.
+    NoLeader,
+    /// A code that this version does not know.
+    Other(i64),
+}
+
+impl Quorum {
+    fn from_code(code: i64) -> Self {
+        match code {
+            1 => Self::Exists,
+            0 => Self::OnTheEdge,
+            -1 => Self::Absent,
+            -2 => Self::NoLeader,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists => f.pad("exists"),
+            Self::OnTheEdge => f.pad("on the edge"),
+            Self::Absent => f.pad("absent"),
+            Self::NoLeader => f.pad("no leader"),
+            Self::Other(code) => code.fmt(f),
+        }
+    }
+}
+
 impl WatchdogMember {
+    /// Tells whether this member takes no part in the cluster: dead, lost, in network trouble, shut down or isolated.
+    pub fn is_lost(&self) -> bool {
+        const LOST: [i64; 5] = [0, 8, 9, 10, 12];
+        self.state.is_some_and(|state| LOST.contains(&state))
+    }
+
     /// Tells whether this member leads.
     pub fn is_leader(&self) -> bool {
         const LEADER: i64 = 4;
@@ -125,12 +182,42 @@ impl WatchdogInfo {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::WatchdogJson`] where it is no JSON or has values of other types than the known ones.
+    /// [`DecodeError::WatchdogJson`] where it is no JSON object, has values of other types than the known ones, a known key
+    /// twice, or more members than any watchdog.
     pub fn cluster(&self) -> Result<WatchdogCluster, DecodeError> {
-        serde_json::from_str::<serde_json::Map<_, _>>(&self.json.to_string_lossy())
-            .and_then(|object| WatchdogCluster::deserialize(serde_json::Value::Object(object)))
-            .map_err(|error| DecodeError::WatchdogJson { reason: error.to_string() })
+        let json = self.json.to_string_lossy();
+        // What is derived would take a list for an object.
+        if !json.trim_start().starts_with('{') {
+            return Err(DecodeError::WatchdogJson { reason: "it is no object".to_owned() });
+        }
+        serde_json::from_str(&json).map_err(|error| DecodeError::WatchdogJson { reason: error.to_string() })
     }
+}
+
+/// Reads the members one by one, so that a megabyte of them is not made hundreds.
+fn members<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<WatchdogMember>, D::Error> {
+    struct Members;
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<WatchdogMember>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX_MEMBERS} members")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut json: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = json.next_element()? {
+                if members.len() == MAX_MEMBERS {
+                    return Err(A::Error::invalid_length(MAX_MEMBERS.saturating_add(1), &self));
+                }
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+
+    json.deserialize_seq(Members)
 }
 
 impl Reply for WatchdogInfo {
@@ -178,8 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn codes_have_their_meaning() {
+        let quorum = |code| WatchdogCluster { quorum_status: Some(code), ..WatchdogCluster::default() }.quorum();
+        let words = [1, 0, -1, -2, 7].map(|code| quorum(code).unwrap().to_string());
+        assert_eq!(words, ["exists", "on the edge", "absent", "no leader", "7"]);
+        assert_eq!(WatchdogCluster::default().quorum(), None);
+        let lost = |state| WatchdogMember { state, ..WatchdogMember::default() }.is_lost();
+        assert_eq!((0..=12).filter(|&state| lost(Some(state))).collect::<Vec<_>>(), [0, 8, 9, 10, 12]);
+        assert!(!lost(None));
+    }
+
+    #[test]
     fn bad_json_is_an_error() {
-        for json in ["", "{", "[]", "{\"NodeCount\":\"x\"}"] {
+        let members = |count| format!("{{\"WatchdogNodes\":[{}]}}", vec!["{}"; count].join(","));
+        let most = WatchdogInfo { json: members(MAX_MEMBERS).into() };
+        assert_eq!(most.cluster().unwrap().members.len(), MAX_MEMBERS);
+        for json in ["", "{", "[]", "{\"NodeCount\":\"x\"}", &members(MAX_MEMBERS + 1)] {
             let info = WatchdogInfo { json: json.into() };
             assert!(matches!(info.cluster(), Err(DecodeError::WatchdogJson { .. })), "{json}");
         }
