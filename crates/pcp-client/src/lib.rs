@@ -68,7 +68,7 @@ pub use evidence::{EfmEvidence, Evidence, FirstThatKnows, PortOnly, Recovery};
 #[cfg(feature = "postgres")]
 pub use evidence::{Login, Postgres};
 pub use fleet::{Require, converge_all};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, inspect_node};
 pub use observe::{Node, Server, View, observe, observe_again};
 pub use refusal::Refusal;
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
