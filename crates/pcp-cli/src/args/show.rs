@@ -86,8 +86,7 @@ Examples:
 /// Show the health check statistics of the nodes, or of one. Needs Pgpool 4.2 or later.
 ///
 /// Answered from memory: no node is connected to. Counters count since Pgpool's start; RETRIES are those of all checks
-/// and the most of one; MS are the shortest, the mean and the longest check. Pgpool tells times of its own host, and not
-/// its zone.
+/// and the most that one needed. Pgpool tells times of its own host, and not its zone.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = HEALTH_EXAMPLES)]
 pub(crate) struct ShowHealthArgs {

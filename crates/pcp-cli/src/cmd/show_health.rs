@@ -113,16 +113,20 @@ impl NodeHealth {
 
     pub(super) fn counts(&self) -> String {
         let Self { total_count, success_count, fail_count, skip_count, .. } = self;
-        format!("{total_count}: {success_count} succeeded, {fail_count} failed, {skip_count} skipped")
+        format!("{total_count} made: {success_count} succeeded, {fail_count} failed, {skip_count} skipped")
     }
 
     pub(super) fn retries(&self) -> String {
-        format!("{} (most {})", self.retry_count, self.max_retry_count)
+        match self.retry_count {
+            0 => "0".to_owned(),
+            retries => format!("{retries} (at most {})", self.max_retry_count),
+        }
     }
 
-    pub(super) fn durations(&self) -> Option<String> {
+    /// Returns the shortest, the mean and the longest check, in milliseconds.
+    pub(super) fn durations(&self) -> Option<[String; 3]> {
         let average = self.average_duration_ms.filter(|_| self.success_count > 0)?;
-        Some(format!("{}/{average:.1}/{}", self.min_duration_ms, self.max_duration_ms))
+        Some([self.min_duration_ms.to_string(), format!("{average:.1}"), self.max_duration_ms.to_string()])
     }
 
     /// Returns what checks came to and when that was so last.
@@ -148,7 +152,7 @@ impl Answer for Health {
             Column::new("FAILED"),
             Column::that("SKIPPED", drop(7)),
             Column::that("RETRIES", drop(6)),
-            Column::that("MS", drop(5)),
+            Column::that("MS (MIN/AVG/MAX)", drop(5)),
             Column::that("LAST CHECK", drop(0)),
             Column::that("LAST SUCCESS", drop(2)),
             Column::that("LAST FAILURE", drop(3)),
@@ -164,7 +168,7 @@ impl Answer for Health {
                 node.failures(),
                 Cell::new(node.skip_count),
                 Cell::new(node.retries()),
-                Cell::some(node.durations()),
+                Cell::some(node.durations().map(|durations| durations.join(" / "))),
             ];
             table.row(head.into_iter().chain(node.lasts().map(|(_, time)| Cell::some(time))));
         }

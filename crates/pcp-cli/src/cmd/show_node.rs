@@ -106,7 +106,9 @@ impl Answer for OneNode {
             Some(health) => {
                 row("health checks", Cell::new(health.counts()));
                 row("retries", Cell::new(health.retries()));
-                row("ms of a check", Cell::some(health.durations()));
+                let durations = health.durations();
+                let durations = durations.map(|[least, mean, most]| format!("{mean} ms ({least} to {most})"));
+                row("duration", Cell::some(durations));
                 for (name, time) in health.lasts() {
                     let time = time.map(|time| format!("{time} (the time of Pgpool's host)"));
                     row(&name.to_lowercase(), Cell::some(time));

@@ -31,7 +31,7 @@ pub(crate) enum Fit {
     Keep,
     /// It is left out.
     Drop { rank: u8 },
-    /// It is cut to no less than this.
+    /// It is cut to no less than this; and left out where all others have given way and that is still too much.
     Shorten { rank: u8, least: usize },
 }
 
@@ -106,11 +106,7 @@ impl Table {
             .map(|((_, column), _)| column.title.as_str())
             .collect();
         if !missing.is_empty() {
-            let width = page.width.unwrap_or_default();
-            shown.push_line(Shown::new(format_args!(
-                "(no room in {width} columns for: {}; -o json has it all)",
-                missing.join(", ")
-            )));
+            shown.push_line(Shown::new(format_args!("(no room for {}; see -o json)", missing.join(", "))));
         }
         shown
     }
@@ -120,21 +116,18 @@ impl Table {
         let natural: Vec<_> = (0..self.columns.len()).map(|at| self.natural_width(at)).collect();
         let Some(limit) = limit else { return natural };
         let mut order: Vec<_> =
-            self.columns.iter().enumerate().filter_map(|(at, c)| Some((c.fit.rank()?, at))).collect();
+            self.columns.iter().enumerate().filter_map(|(at, column)| Some((column.fit.rank()?, at))).collect();
         order.sort_unstable();
+        let cut = order.iter().map(|&(_, at)| (at, self.least(at)));
+        let dropped = order.iter().map(|&(_, at)| (at, 0));
         // The least that each may have, as more and more of them give way.
         let mut least = natural.clone();
-        for (_, at) in order {
+        for (at, width) in cut.chain(dropped) {
             if total(&least) <= limit {
                 break;
             }
-            let fit = self.columns.get(at).map_or(Fit::Keep, |column| column.fit);
-            if let Some(width) = least.get_mut(at) {
-                *width = match fit {
-                    Fit::Keep => *width,
-                    Fit::Drop { .. } => 0,
-                    Fit::Shorten { least, .. } => least.min(*width),
-                };
+            if let Some(given) = least.get_mut(at) {
+                *given = width.min(*given);
             }
         }
         // What is left over goes back to those that were cut.
@@ -147,6 +140,15 @@ impl Table {
             }
         }
         least
+    }
+
+    /// Returns what a column is cut to in its turn.
+    fn least(&self, at: usize) -> usize {
+        match self.columns.get(at).map(|column| column.fit) {
+            Some(Fit::Shorten { least, .. }) => least,
+            Some(Fit::Drop { .. }) => 0,
+            Some(Fit::Keep) | None => usize::MAX,
+        }
     }
 
     fn natural_width(&self, at: usize) -> usize {
@@ -247,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_matters_least_gives_way_first_and_the_rest_is_named() {
-        let weight = "(no room in 40 columns for: WEIGHT; -o json has it all)";
+        let weight = "(no room for WEIGHT; see -o json)";
         assert_eq!(
             shown(Some(40)),
             format!(
@@ -259,7 +261,8 @@ mod tests {
         let narrower = shown(Some(20));
         assert!(narrower.starts_with("ID  ADDRESS\n0   pg1.example.org…\n"), "{narrower}");
         assert!(narrower.contains("WEIGHT, ROLE;"), "{narrower}");
-        assert!(shown(Some(1)).starts_with("ID  ADDRESS\n0   pg1.exa…\n"), "there is an end to it");
+        let all = "ID\n0\n10\n(no room for ADDRESS, WEIGHT, ROLE; see -o json)";
+        assert_eq!(shown(Some(1)), all, "ids are always there");
     }
 
     #[test]

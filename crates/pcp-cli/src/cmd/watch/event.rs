@@ -132,8 +132,17 @@ impl Condition {
             status: node.status_word(),
             role: node.role.map(|role| role.to_string()),
             attached: node.is_attached(),
-            shown: node.state(),
+            shown: state_words(node),
         }
+    }
+}
+
+/// Shows the state of a node; one that waits for its first session is up.
+pub(super) fn state_words(node: &Node) -> String {
+    let state = node.state();
+    match state.strip_prefix("waiting") {
+        Some(rest) => format!("up (waiting){rest}"),
+        None => state,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use super::{block_on, ended_by_signal, read, run_to_end, with_notices};
 use crate::args::{OutputFormat, WatchArgs};
 use crate::exit::Exit;
+use crate::guard::Guard;
 use crate::page::Page;
 use crate::settings::{Env, Layer, Settings};
 use crate::{log, output};
@@ -37,6 +38,9 @@ pub(super) fn run(args: &WatchArgs, env: Env<'_>) -> Exit {
         Err(exit) => return exit,
     };
     end_after_signal();
+    // What the environment and files say of a deadline is for commands that end by themselves.
+    let limit = args.read.connection.deadline;
+    let _guard = limit.map(|limit| Guard::start(limit, Exit::Done));
     block_on(async {
         let mut view = View::open(args, env);
         let exit = watch(args, &settings, &mut view).await;
@@ -71,7 +75,6 @@ async fn watch(args: &WatchArgs, settings: &Settings, view: &mut View) -> Result
     let mut signal = std::pin::pin!(ended_by_signal());
     let mut redraw = interval(REDRAW);
     redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What the environment and files say is for commands that end by themselves.
     let end = args.read.connection.deadline.map(|limit| Instant::now() + limit);
     loop {
         tokio::select! {

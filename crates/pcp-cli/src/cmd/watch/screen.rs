@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pcp_client::Node;
 
+use super::event::state_words;
 use super::state::{State, Watched};
 use super::terminal::Terminal;
 use crate::page::{Cell, Column, Fit, Page, Shown, Style, Table, instant, time_of_day};
@@ -90,7 +91,8 @@ fn essence(node: &Node) -> (u8, String, bool, String) {
 fn nodes(state: &State, page: Page, now: Timestamp) -> Shown {
     let groups = groups(state);
     if groups.is_empty() {
-        return Shown::new("no Pgpool can be read");
+        let all_gone = state.pgpools.iter().all(|pgpool| pgpool.gone.is_some());
+        return Shown::new(if all_gone { "no Pgpool can be read" } else { "looking" });
     }
     let columns = groups.iter().map(|group| {
         let title = group.title(state.pgpools.len());
@@ -129,8 +131,7 @@ fn nodes(state: &State, page: Page, now: Timestamp) -> Shown {
 
 fn cell(group: &Group<'_>, node: Option<&Node>, agreed: bool, now: Timestamp) -> Cell {
     let Some(node) = node else { return Cell::new("(unknown)").in_style(Style::Yellow) };
-    let waits = node.is_attached() && node.status_word().is_some_and(|word| word == "waiting");
-    let mut text = if waits { node.state().replacen("waiting", "up (waiting)", 1) } else { node.state() };
+    let mut text = state_words(node);
     if node.is_primary() && !node.is_attached() {
         text.push_str(", searching another");
     }

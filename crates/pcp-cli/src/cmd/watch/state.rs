@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::Timestamp;
 use pcp_client::{ErrorKind, Node};
+use pcp_proto::message::{NodeRole, NodeStatus};
 
 use super::event::{Event, What};
 use super::look::{Gone, Look, Seen};
@@ -81,7 +82,7 @@ impl Watched {
         match &self.seen {
             Some(before) if has_same_nodes(before, &seen) => {
                 for (before, after) in before.view.nodes.iter().zip(&seen.view.nodes) {
-                    if before != after {
+                    if condition(before) != condition(after) {
                         self.changed.insert(after.id.get(), at);
                         news.push(What::node(before, after));
                     }
@@ -111,6 +112,11 @@ impl Watched {
             }
         }
     }
+}
+
+/// Returns what is news when it changes.
+fn condition(node: &Node) -> (Option<NodeStatus>, bool, Option<NodeRole>) {
+    (node.status, node.quarantine, node.role)
 }
 
 /// Tells whether it is the same Pgpool with the same nodes, whatever their states.

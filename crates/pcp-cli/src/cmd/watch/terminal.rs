@@ -62,7 +62,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         output::out(LEAVE);
         if let Some(before) = &self.before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, before);
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
 }
