@@ -41,3 +41,4 @@ mod hostile;
 mod protocol;
 mod show;
 mod support;
+mod watch;
