@@ -3,6 +3,7 @@
 mod attach;
 mod detach;
 mod dry_run;
+mod efm;
 mod follow;
 mod hold;
 mod hook;
