@@ -26,7 +26,7 @@ fn start(age: Age) -> Result<Pgpool> {
 fn json(pgpool: &Pgpool, args: &[&str]) -> Result<Value> {
     let output = pgpool.run(&[&["show", "processes", "-o", "json"], args].concat())?;
     let document: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
-    Ok(document["pgpools"][0].clone())
+    document.pointer("/pgpools/0").cloned().context("no Pgpool")
 }
 
 #[test]

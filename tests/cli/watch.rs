@@ -277,7 +277,7 @@ impl Terminal {
         let mut chunk = [0; 4096];
         while !read.contains(wanted) {
             let count = self.ours.read(&mut chunk)?;
-            read.push_str(&String::from_utf8_lossy(&chunk[..count]));
+            read.push_str(&String::from_utf8_lossy(chunk.get(..count).unwrap_or_default()));
         }
         Ok(read)
     }
