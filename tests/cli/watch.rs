@@ -15,6 +15,8 @@ use snapbox::{assert_data_eq, str};
 
 use crate::support::Pgpool;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pcpctl-under-test");
+
 /// A run of `pcpctl watch`.
 struct Watch {
     child: Ended,
@@ -29,7 +31,7 @@ fn detach(pgpool: &Pgpool, id: usize) {
 
 /// Begins a run that ends by itself before a test would hang for ever.
 fn command(hosts: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pcpctl-under-test"));
+    let mut command = Command::new(PROGRAM);
     command.env_clear().env("PCP_USER", World::USER).env("PCP_PASSWORD", World::PASSWORD).env("TZ", "UTC");
     command.args(["watch", "--interval", "100ms", "--deadline", "60s", "-h", hosts]).args(args);
     command
@@ -247,9 +249,13 @@ fn a_login_that_all_refuse_ends_it_and_a_reader_that_goes_as_well() -> Result<()
     assert_eq!(refused.status.code(), Some(5), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("authentication failed"), "{refused:?}");
 
+    // By its exit code `timeout` tells whether it had to end it.
     let (reader, writer) = std::io::pipe()?;
-    let mut child = Ended(command(&pgpool.endpoint(), &[]).stdin(Stdio::null()).stdout(writer).spawn()?);
-    drop(reader);
+    let mut unread = Command::new("/usr/bin/timeout");
+    unread.args(["30", PROGRAM, "watch", "-h", &pgpool.endpoint()]).env_clear();
+    unread.env("PCP_USER", World::USER).env("PCP_PASSWORD", World::PASSWORD);
+    let mut child = Ended(unread.stdin(Stdio::null()).stdout(writer).spawn()?);
+    drop((unread, reader));
     assert_eq!(child.0.wait()?.code(), Some(0));
     Ok(())
 }

@@ -15,18 +15,15 @@ pub(super) fn run(args: &ShowHealthArgs, env: Env<'_>) -> Exit {
     let mut flags = Layer::from_flags(&args.read.connection);
     flags.backend_port = args.backend_port;
     read::run_with(flags, &args.read, env, async |pgpool| {
-        let connect = async || Client::connect(&pgpool.connect, pgpool.credentials, pgpool.settings.deadline).await;
+        let mut client = Client::connect(&pgpool.connect, pgpool.credentials, pgpool.settings.deadline).await?;
         let chosen = match &args.node {
             None => None,
             Some(name) => {
-                let mut client = connect().await?;
                 let view = observe(&mut client).await?;
-                client.close().await;
                 let node = resolve(&pgpool.settings.node(name.0.clone()), &view.nodes).await;
                 Some(node.map_err(|error| Unread { exit: Exit::Node, reason: output::chain(&error) })?.id)
             }
         };
-        let mut client = connect().await?;
         let status = client.send(ReadPoolStatus).await?;
         let nodes = status.nodes().map_err(Error::from)?.into_iter().map(|node| node.id);
         let nodes = nodes.filter(|&node| chosen.is_none_or(|chosen| chosen == node));

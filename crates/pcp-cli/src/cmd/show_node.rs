@@ -21,16 +21,11 @@ pub(super) fn run(args: &ShowNodeArgs, env: Env<'_>) -> Exit {
 /// Asks for what Pgpool has in memory first, and then for what it may have to ask the node.
 async fn ask(pgpool: &Pgpool<'_>, name: &NodeArg) -> Result<OneNode, Unread> {
     let deadline = pgpool.settings.deadline;
-    let connect = async || Client::connect(&pgpool.connect, pgpool.credentials, deadline).await;
-    let mut client = connect().await?;
+    let mut client = Client::connect(&pgpool.connect, pgpool.credentials, deadline).await?;
     let view = observe(&mut client).await?;
-    client.close().await;
     let node = resolve(&pgpool.settings.node(name.0.clone()), &view.nodes)
         .await
         .map_err(|error| Unread { exit: Exit::Node, reason: output::chain(&error) })?;
-    // On a connection of its own: some old servers crash when they are asked twice for their pool status.
-    let mut client = connect().await?;
-    client.assume_server_age(view.server.age);
     let (settings, stats) = client.finish((ReadPoolStatus, ReadHealthCheckStats { node: node.id })).await;
     let settings = settings?;
     let stats = match stats {
