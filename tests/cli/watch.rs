@@ -260,21 +260,21 @@ fn a_login_that_all_refuse_ends_it_and_a_reader_that_goes_as_well() -> Result<()
     Ok(())
 }
 
-/// Both ends of a terminal.
+/// Our end of a terminal. Reading it fails when nobody has the other end any more.
 struct Terminal {
     ours: File,
-    theirs: File,
 }
 
 impl Terminal {
-    fn open() -> Result<Self> {
+    /// Returns the other end too.
+    fn open() -> Result<(Self, File)> {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&ours)?;
         unlockpt(&ours)?;
         let name = ptsname(&ours, Vec::new())?;
         let theirs = File::options().read(true).write(true).open(name.to_str()?)?;
         tcsetwinsize(&theirs, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 })?;
-        Ok(Self { ours: ours.into(), theirs })
+        Ok((Self { ours: ours.into() }, theirs))
     }
 
     /// Reads until this is shown, and returns all that was read.
@@ -295,20 +295,20 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     const LEAVE: &str = "\u{1b}[?1049l";
     let [one, other] = [Pgpool::start()?, Pgpool::start()?];
     let hosts = format!("{},{}", one.endpoint(), other.endpoint());
-    let mut terminal = Terminal::open()?;
-    let before = tcgetattr(&terminal.theirs)?.local_modes;
+    let (mut terminal, theirs) = Terminal::open()?;
+    let before = tcgetattr(&terminal.ours)?.local_modes;
     let mut child = Ended(
         command(&hosts, &["--color", "never"])
             .env("TERM", "xterm")
-            .stdin(terminal.theirs.try_clone()?)
-            .stdout(terminal.theirs.try_clone()?)
+            .stdin(theirs.try_clone()?)
+            .stdout(theirs)
             .spawn()?,
     );
     // One of them may be seen before the other.
     let shown = terminal.read_until(&format!("{}, {}", one.endpoint(), other.endpoint()))?;
     assert!(shown.contains(ENTER), "{shown:?}");
     terminal.read_until("10.0.0.3:5432  up standby")?;
-    assert!(!tcgetattr(&terminal.theirs)?.local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON));
+    assert!(!tcgetattr(&terminal.ours)?.local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON));
 
     detach(&one, 2);
     let shown = terminal.read_until("The Pgpools disagree.")?;
@@ -319,6 +319,6 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     terminal.ours.write_all(b"q")?;
     terminal.read_until(LEAVE)?;
     assert_eq!(child.0.wait()?.code(), Some(0));
-    assert_eq!(tcgetattr(&terminal.theirs)?.local_modes, before);
+    assert_eq!(tcgetattr(&terminal.ours)?.local_modes, before);
     Ok(())
 }
