@@ -12,5 +12,8 @@ mod password;
 mod queue;
 mod reconcile;
 mod scripts;
+mod show;
+mod show_processes;
 mod support;
 mod usage;
+mod watch;

@@ -42,3 +42,4 @@ mod monitoring;
 mod protocol;
 mod show;
 mod support;
+mod watch;

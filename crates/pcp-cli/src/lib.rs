@@ -15,6 +15,7 @@ mod hold;
 mod lock;
 mod log;
 mod output;
+mod page;
 mod server_time;
 mod settings;
 mod verdict;
