@@ -6,6 +6,7 @@ mod hold;
 mod hook;
 mod log;
 mod notices;
+mod operate;
 mod password;
 mod queue;
 mod reconcile;

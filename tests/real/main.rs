@@ -38,6 +38,7 @@ mod evidence;
 mod failover;
 mod harness;
 mod hostile;
+mod operate;
 mod protocol;
 mod show;
 mod support;

@@ -48,6 +48,7 @@ mod fleet;
 pub mod fuzz;
 mod inspect;
 mod observe;
+mod operate;
 pub mod passfile;
 mod refusal;
 mod resolve;
@@ -70,6 +71,11 @@ pub use evidence::{Login, Postgres};
 pub use fleet::{Require, converge_all};
 pub use inspect::{Inspection, inspect};
 pub use observe::{Node, Server, View, observe, observe_again};
+pub use operate::{
+    Caution, ChangedParameter, Expectation, Followers, NodeOperation, Operated, RecoveryPlan, Reload, Reloaded,
+    StopPlan, SwitchoverPlan, foresee_recovery, foresee_stop, foresee_switchover, invalidate_query_cache, recover,
+    reload, rotate_log, stop_cluster, stop_pgpool, switch_over,
+};
 pub use refusal::Refusal;
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
 

@@ -139,6 +139,14 @@ pub async fn observe<S>(client: &mut Client<S>) -> Result<View, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    observe_with_settings(client).await.map(|(view, _)| view)
+}
+
+/// Reads the same, and returns the settings as well.
+pub(crate) async fn observe_with_settings<S>(client: &mut Client<S>) -> Result<(View, PoolStatus), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let status = client.send(ReadPoolStatus).await?;
     let configured = configured_nodes(&status)?;
     let age = ServerAge::of(&status);
@@ -155,7 +163,7 @@ where
     };
     let mut view = View { server, nodes: configured };
     observe_nodes(client, &mut view).await?;
-    Ok(view)
+    Ok((view, status))
 }
 
 /// Reads the nodes' status and role again, or returns `None` where the nodes are others than before: the address

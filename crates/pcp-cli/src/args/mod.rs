@@ -3,6 +3,7 @@
 mod connection;
 mod follow;
 mod hold;
+mod operate;
 mod reconcile;
 mod values;
 
@@ -13,6 +14,10 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
+pub(crate) use operate::{
+    ConfirmArgs, Consent, InvalidateCacheArgs, ModeArg, NodeChangeArgs, RecoverArgs, ReloadArgs, RotateLogArgs,
+    ScopeArg, StopPgpoolArgs, SwitchoverArgs,
+};
 pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
 pub(crate) use values::{Ask, Effect, NodeArg, OptionalNode, Require, TypeArg, duration};
 
@@ -59,6 +64,12 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Hold(HoldArgs),
     Release(ReleaseArgs),
+    Recover(RecoverArgs),
+    Switchover(SwitchoverArgs),
+    StopPgpool(StopPgpoolArgs),
+    Reload(ReloadArgs),
+    RotateLog(RotateLogArgs),
+    InvalidateCache(InvalidateCacheArgs),
     Sandbox(SandboxArgs),
 }
 

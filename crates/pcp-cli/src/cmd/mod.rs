@@ -8,6 +8,7 @@ mod hold;
 mod hook;
 mod is_primary;
 mod marks;
+mod operate;
 mod promote;
 mod read;
 mod reconcile;
@@ -49,6 +50,12 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Reconcile(args) => reconcile::run(&args, env),
         Command::Hold(args) => hold::run(&args, env),
         Command::Release(args) => release::run(&args, env),
+        Command::Recover(args) => operate::ended(operate::recover(&args, env)),
+        Command::Switchover(args) => operate::ended(operate::switchover(&args, env)),
+        Command::StopPgpool(args) => operate::ended(operate::stop_pgpool(&args, env)),
+        Command::Reload(args) => operate::ended(operate::reload(&args, env)),
+        Command::RotateLog(args) => operate::ended(operate::rotate_log(&args, env)),
+        Command::InvalidateCache(args) => operate::ended(operate::invalidate_cache(&args, env)),
         Command::IsPrimary(args) => is_primary::run(&args, env),
         Command::Show(args) => match args.what {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),
