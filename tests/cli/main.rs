@@ -8,6 +8,7 @@ mod log;
 mod notices;
 mod operate;
 mod password;
+mod pcp_conf;
 mod queue;
 mod reconcile;
 mod scripts;

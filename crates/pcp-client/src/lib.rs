@@ -50,6 +50,7 @@ mod inspect;
 mod observe;
 mod operate;
 pub mod passfile;
+pub mod pcp_conf;
 mod refusal;
 mod resolve;
 #[cfg(feature = "sandbox")]

@@ -4,6 +4,7 @@ mod connection;
 mod follow;
 mod hold;
 mod operate;
+mod pcp_conf;
 mod reconcile;
 mod values;
 
@@ -18,6 +19,7 @@ pub(crate) use operate::{
     ConfirmArgs, Consent, InvalidateCacheArgs, ModeArg, NodeChangeArgs, RecoverArgs, ReloadArgs, RotateLogArgs,
     ScopeArg, StopPgpoolArgs, SwitchoverArgs,
 };
+pub(crate) use pcp_conf::{PasswordArgs, PcpConfArgs, PcpConfCommand, PcpConfHashArgs, PcpConfVerifyArgs};
 pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
 pub(crate) use values::{Ask, Effect, NodeArg, OptionalNode, Require, TypeArg, duration};
 
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Reload(ReloadArgs),
     RotateLog(RotateLogArgs),
     InvalidateCache(InvalidateCacheArgs),
+    PcpConf(PcpConfArgs),
+    Completions(CompletionsArgs),
     Sandbox(SandboxArgs),
 }
 
@@ -185,6 +189,19 @@ pub(crate) struct ShowWatchdogArgs {
     pub(crate) member: Option<u8>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Print a script that completes this command's arguments in a shell.
+///
+/// bash: pcpctl completions bash >/etc/bash_completion.d/pcpctl; the packages bring those of bash, zsh and fish.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
     #[command(flatten)]
     pub(crate) help: HelpArg,
 }

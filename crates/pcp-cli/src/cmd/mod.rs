@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod attach;
+mod completions;
 mod detach;
 mod dry_run;
 mod follow;
@@ -9,6 +10,7 @@ mod hook;
 mod is_primary;
 mod marks;
 mod operate;
+mod pcp_conf;
 mod promote;
 mod read;
 mod reconcile;
@@ -27,7 +29,7 @@ use pcp_client::{Connector, WithNotices};
 use pcp_proto::message::MessageLevel;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
+use crate::args::{Cli, Command, OutputArgs, PcpConfCommand, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
@@ -56,6 +58,11 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Reload(args) => operate::ended(operate::reload(&args, env)),
         Command::RotateLog(args) => operate::ended(operate::rotate_log(&args, env)),
         Command::InvalidateCache(args) => operate::ended(operate::invalidate_cache(&args, env)),
+        Command::PcpConf(args) => match args.what {
+            PcpConfCommand::Hash(args) => pcp_conf::hash(&args),
+            PcpConfCommand::Verify(args) => pcp_conf::verify(&args),
+        },
+        Command::Completions(args) => completions::run(args.shell),
         Command::IsPrimary(args) => is_primary::run(&args, env),
         Command::Show(args) => match args.what {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),
