@@ -11,7 +11,7 @@ use pcp_proto::RequestKind;
 use pcp_tests::{Output, wait_until};
 use serde_json::{Value, json};
 
-use crate::support::{Pgpool, logged_in};
+use crate::support::{Dir, Pgpool, logged_in};
 
 /// Ports of 127.0.0.1 that answer as PostgreSQL does, or refuse.
 struct Nodes {
@@ -118,7 +118,10 @@ fn a_recovery_is_followed_to_its_end_and_read_back() -> Result<()> {
     let slow = |settings: &mut Settings| settings.recovery_time = Some(Duration::from_millis(1200));
     let pgpool = Pgpool::start_world(nodes.world(Age::V4_7, slow))?;
     pgpool.run(&["detach", "2"])?;
-    let output = pgpool.run(&["recover", "2", "--yes", "--settle", "10ms"])?;
+    // What is right for hooks is too short for this.
+    let dir = Dir::new("recover")?;
+    let config = dir.file("pcpctl.toml", "deadline = \"1s\"\n", 0o644)?;
+    let output = pgpool.run(&["recover", "2", "--yes", "--settle", "10ms", "--config", &config])?;
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(first_line(&output), "2 is recovered: read back as up after 0:01");
     assert!(output.stdout.contains("down standby -> waiting standby"), "{output:?}");
@@ -316,6 +319,9 @@ fn on_a_terminal_it_asks_and_takes_only_yes_for_yes() -> Result<()> {
         assert!(text.contains("nothing was done"), "{text}");
     }
     assert!(!pgpool.sandbox.with(|world| world.is_stopped()));
+    pgpool.sandbox.with(|world| world.settings_mut().failover_command = FailoverCommand::Promotes);
+    let output = on_a_terminal(&pgpool, "switchover 0", "no")?;
+    assert_eq!(output.status.code(), Some(0), "there is nothing to ask: {output:?}");
     let output = on_a_terminal(&pgpool, "stop-pgpool", "yes")?;
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(pgpool.sandbox.with(|world| world.is_stopped()));

@@ -140,6 +140,11 @@ impl Layer {
         Self { backend_port: change.backend_port, settle: change.settle, ..Self::from_flags(args) }
     }
 
+    /// Replaces the deadline, or takes it away.
+    pub(crate) fn with_deadline(self, deadline: Option<Duration>) -> Self {
+        Self { deadline, ..self }
+    }
+
     pub(crate) fn from_mark_flags(args: &MarkArgs) -> Self {
         Self {
             backend_port: args.backend_port,

@@ -32,7 +32,8 @@ pub(super) enum Ran<T> {
 }
 
 impl<'a> Operation<'a> {
-    /// Works out the settings; a mistake in them is printed.
+    /// Works out the settings; a mistake in them is printed. The deadline of a configuration or of the environment is
+    /// meant for hooks, and would cut a recovery short: only the flag counts here.
     pub(super) fn start(
         verb: &'static str,
         flags: Layer,
@@ -42,8 +43,9 @@ impl<'a> Operation<'a> {
     ) -> Result<Self, Exit> {
         log::start_stderr(&args.output);
         let started = Instant::now();
+        let deadline = flags.deadline;
         let settings = gather(flags, &args.connection.config, env)
-            .and_then(|layer| Settings::new(layer, args.ask(), default_limit));
+            .and_then(|layer| Settings::new(layer.with_deadline(deadline), args.ask(), default_limit));
         match settings {
             Ok(settings) => Ok(Self { verb, output: &args.output, settings, started }),
             Err(error) => {
@@ -74,7 +76,8 @@ impl<'a> Operation<'a> {
         with_notices(&target.connector, self.output)
     }
 
-    /// Has somebody agree to what will be done, who is told what that is; with a dry run only tells it.
+    /// Has somebody agree to what will be done, who is told what that is; with a dry run only tells it. Nothing at all
+    /// needs no consent.
     ///
     /// `done` is what a success would say. Anything but consent ends the command, with that exit.
     pub(super) fn consent<F>(
@@ -93,6 +96,7 @@ impl<'a> Operation<'a> {
         let told = self.run(look(Deadline::after(self.settings.limit.min(LOOK_LIMIT))))?;
         match (args.effect(), told) {
             (Effect::DryRun, told) => Err(self.finish(Outcome::dry_run(self.verb, told))),
+            (Effect::Change, Ok(plan)) if plan.is_empty() => Ok(()),
             (Effect::Change, Ok(plan)) => confirm::ask(self.verb, &plan),
             (Effect::Change, Err(failure)) => Err(self.fail(done, endpoint, failure)),
         }

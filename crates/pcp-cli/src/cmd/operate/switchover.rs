@@ -63,7 +63,7 @@ pub(in crate::cmd) fn run(args: &SwitchoverArgs, env: Env<'_>) -> Result<Exit, E
 fn words(plan: &SwitchoverPlan) -> Vec<String> {
     let SwitchoverPlan { node, old_primary, followers, fate, failover_command, replication_shown: _ } = plan;
     if plan.is_needless() {
-        return vec![format!("nothing: node {node} is the primary already")];
+        return Vec::new();
     }
     let mut words = vec![
         format!(
