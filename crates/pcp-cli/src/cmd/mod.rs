@@ -4,6 +4,7 @@ mod attach;
 mod completions;
 mod detach;
 mod dry_run;
+mod efm;
 mod follow;
 mod hold;
 mod hook;
