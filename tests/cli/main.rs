@@ -1,6 +1,8 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
+mod check;
 mod config;
+mod exporter;
 mod follow;
 mod hold;
 mod hook;
@@ -12,5 +14,8 @@ mod pcp_conf;
 mod queue;
 mod reconcile;
 mod scripts;
+mod show;
+mod show_processes;
 mod support;
 mod usage;
+mod watch;

@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::refuse;
 use crate::converge::Pauses;
-use crate::observe::{Node, View, observe_again, observe_with_settings};
+use crate::observe::{Node, Observation, View, observe_again, observe_in_detail};
 use crate::{Client, Connect, Deadline, Error, ErrorKind, Failure, Limits, NodeName, resolve};
 
 /// How long connections that fail are tried again: Pgpool's PCP port is closed while it starts.
@@ -118,7 +118,7 @@ impl<'a, C: Connect> Site<'a, C> {
             // Requests behind a login that fails can cut off the answer that says why.
             client.login().await?;
         }
-        let (view, status) = observe_with_settings(&mut client).await?;
+        let Observation { view, status, .. } = observe_in_detail(&mut client).await?;
         Ok(Seen { client, view, status })
     }
 
