@@ -5,7 +5,7 @@ use pcp_proto::message::{NodeInfo, NodeInfos, ReadNodeInfo};
 use pcp_proto::{Credentials, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::observe::{Node, View, observe};
+use crate::observe::{View, observe};
 use crate::{Client, Connect, Deadline, Error, ErrorKind};
 
 /// What a Pgpool knows of its nodes and what it finds when it asks them.
@@ -42,6 +42,23 @@ pub async fn inspect<C: Connect>(
     Ok(Inspection { view, infos })
 }
 
+/// Reads the node info of one node, on a connection of its own.
+///
+/// As for [`inspect`], Pgpool may connect to the node to answer.
+///
+/// # Errors
+///
+/// Those of the connection and of the request: a node that Pgpool does not have is refused.
+pub async fn inspect_node<C: Connect>(
+    connect: &C,
+    credentials: &Credentials,
+    deadline: Deadline,
+    node: NodeId,
+) -> Result<NodeInfo, Error> {
+    let client = Client::connect(connect, credentials, deadline).await?;
+    one(client.finish(ReadNodeInfo::Node(node)).await, node)
+}
+
 /// Asks for every node on a connection of its own.
 pub(crate) async fn ask_each<C: Connect>(
     connect: &C,
@@ -49,11 +66,7 @@ pub(crate) async fn ask_each<C: Connect>(
     deadline: Deadline,
     view: &View,
 ) -> Vec<Result<NodeInfo, Error>> {
-    let ask = async |node: &Node| {
-        let client = Client::connect(connect, credentials, deadline).await?;
-        one(client.finish(ReadNodeInfo::Node(node.id)).await, node.id)
-    };
-    join_all(view.nodes.iter().map(ask)).await
+    join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, deadline, node.id))).await
 }
 
 /// Asks for every node on one connection.
