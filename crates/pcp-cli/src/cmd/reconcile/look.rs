@@ -18,7 +18,7 @@ use crate::hold::Holds;
 use crate::output;
 use crate::settings::Target;
 
-/// How long one that does not answer is asked again: its PCP port is closed while it starts.
+/// How long one that does not answer is asked again while others do: its PCP port is closed while it starts.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the first attempt may take, so that a dead Pgpool does not delay the others. The next ones take longer.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(2);
@@ -178,6 +178,8 @@ pub(super) async fn at_unseen(
     patience: Patience,
 ) {
     let started = Instant::now();
+    // Behind the start of a watchdog cluster all are closed until it has elected a leader.
+    let limit = if patience == Patience::UntilOneAnswers { deadline.remaining() } else { PATIENCE };
     let mut attempt = FIRST_ATTEMPT;
     loop {
         let end = Deadline::after(attempt.min(deadline.remaining()));
@@ -186,11 +188,11 @@ pub(super) async fn at_unseen(
         let mut left = pgpools.iter().enumerate().filter(|(at, _)| chosen.contains(at)).map(|(_, pgpool)| pgpool);
         let is_enough = patience == Patience::UntilOneAnswers && left.clone().any(|pgpool| pgpool.view().is_some());
         let is_through = !left.any(Pgpool::is_worth_a_look);
-        if is_enough || is_through || started.elapsed() >= PATIENCE || deadline.remaining() <= PAUSE {
+        if is_enough || is_through || started.elapsed() >= limit || deadline.remaining() <= PAUSE {
             return;
         }
         sleep(PAUSE).await;
-        attempt *= 2;
+        attempt = attempt.saturating_mul(2);
     }
 }
 
@@ -233,6 +235,38 @@ impl Pgpool<'_> {
             .collect();
         for (history, standing) in self.histories.iter_mut().zip(&self.standings) {
             history.before = history.before.take().or_else(|| standing.node().cloned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use pcp_client::Endpoint;
+    use pcp_proto::Credentials;
+
+    use super::*;
+    use crate::args::OutputFormat;
+
+    #[tokio::test(start_paused = true)]
+    async fn pgpools_that_start_are_waited_for_longer_where_there_is_no_other() {
+        let closed = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let target = Target {
+            connector: Connector {
+                endpoint: Endpoint::parse(&closed.to_string(), 9898).unwrap(),
+                connect_timeout: Duration::from_secs(3),
+            },
+            credentials: Credentials::new("pcpadmin", b"secret").unwrap(),
+        };
+        let output = OutputArgs { output: OutputFormat::Table, quiet: false, verbose: 0 };
+        for (patience, least, most) in [(Patience::UntilAllAnswer, 10, 14), (Patience::UntilOneAnswers, 29, 30)] {
+            let mut pgpools = [Pgpool::new(&target, &output)];
+            let started = Instant::now();
+            at_unseen(&mut pgpools, &[0], Deadline::after(Duration::from_secs(30)), patience).await;
+            let elapsed = started.elapsed().as_secs_f64();
+            assert!((f64::from(least)..=f64::from(most)).contains(&elapsed), "{patience:?}: {elapsed}");
+            assert!(pgpools[0].error().is_some());
         }
     }
 }
