@@ -5,7 +5,7 @@ use pcp_proto::message::{NodeInfo, NodeInfos, ReadNodeInfo};
 use pcp_proto::{Credentials, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::observe::{Node, View, observe};
+use crate::observe::{View, observe};
 use crate::{Client, Connect, Deadline, Error, ErrorKind};
 
 /// What a Pgpool knows of its nodes and what it finds when it asks them.
@@ -35,25 +35,28 @@ pub async fn inspect<C: Connect>(
     let view = observe(&mut client).await?;
     let infos = if view.server.node_info_dials_backends {
         client.close().await;
-        ask_each(connect, credentials, deadline, &view).await
+        join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, node.id, deadline))).await
     } else {
         ask_all(client, &view).await
     };
     Ok(Inspection { view, infos })
 }
 
-/// Asks for every node on a connection of its own.
-pub(crate) async fn ask_each<C: Connect>(
+/// Reads the node info of one node, on a connection of its own.
+///
+/// It may make Pgpool connect to that node, as [`inspect()`] says.
+///
+/// # Errors
+///
+/// Those of the connection and of the request.
+pub async fn inspect_node<C: Connect>(
     connect: &C,
     credentials: &Credentials,
+    node: NodeId,
     deadline: Deadline,
-    view: &View,
-) -> Vec<Result<NodeInfo, Error>> {
-    let ask = async |node: &Node| {
-        let client = Client::connect(connect, credentials, deadline).await?;
-        one(client.finish(ReadNodeInfo::Node(node.id)).await, node.id)
-    };
-    join_all(view.nodes.iter().map(ask)).await
+) -> Result<NodeInfo, Error> {
+    let client = Client::connect(connect, credentials, deadline).await?;
+    one(client.finish(ReadNodeInfo::Node(node)).await, node)
 }
 
 /// Asks for every node on one connection.

@@ -70,11 +70,11 @@ pub use evidence::{EfmEvidence, Evidence, FirstThatKnows, PortOnly, Recovery};
 #[cfg(feature = "postgres")]
 pub use evidence::{Login, Postgres};
 pub use fleet::{Require, converge_all};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, inspect_node};
 pub use observe::{Node, NodeDetail, Observation, Server, View, observe, observe_again, observe_in_detail};
 pub use refusal::Refusal;
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
-pub use survey::{ChildState, Dial, NodeSurvey, PoolUse, Survey, read_pool_use, read_watchdog, survey};
+pub use survey::{ChildState, NodeSurvey, PoolUse, Survey, read_pool_use, read_watchdog, survey};
 
 /// The README's example compiles.
 #[cfg(doctest)]

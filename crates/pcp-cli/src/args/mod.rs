@@ -21,7 +21,7 @@ pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, Ou
 pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
-pub(crate) use monitoring::{LiveArg, VerboseArg, ZoneArg};
+pub(crate) use monitoring::{Dial, LiveArg, VerboseArg, ZoneArg};
 pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
 pub(crate) use values::{Ask, Effect, NodeArg, OptionalNode, Require, TypeArg, duration};
 
