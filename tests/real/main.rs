@@ -39,6 +39,8 @@ mod failover;
 mod harness;
 mod hostile;
 mod monitoring;
+mod operate;
 mod protocol;
 mod show;
 mod support;
+mod watch;

@@ -35,7 +35,7 @@ pub async fn inspect<C: Connect>(
     let view = observe(&mut client).await?;
     let infos = if view.server.node_info_dials_backends {
         client.close().await;
-        join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, node.id, deadline))).await
+        join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, deadline, node.id))).await
     } else {
         ask_all(client, &view).await
     };
@@ -44,16 +44,16 @@ pub async fn inspect<C: Connect>(
 
 /// Reads the node info of one node, on a connection of its own.
 ///
-/// It may make Pgpool connect to that node, as [`inspect()`] says.
+/// As for [`inspect`], Pgpool may connect to the node to answer.
 ///
 /// # Errors
 ///
-/// Those of the connection and of the request.
+/// Those of the connection and of the request: a node that Pgpool does not have is refused.
 pub async fn inspect_node<C: Connect>(
     connect: &C,
     credentials: &Credentials,
-    node: NodeId,
     deadline: Deadline,
+    node: NodeId,
 ) -> Result<NodeInfo, Error> {
     let client = Client::connect(connect, credentials, deadline).await?;
     one(client.finish(ReadNodeInfo::Node(node)).await, node)

@@ -6,8 +6,12 @@ mod exporter;
 mod follow;
 mod hold;
 mod monitoring;
+mod operate;
+mod pcp_conf;
 mod reconcile;
+mod show;
 mod values;
+mod watch;
 
 use std::net::SocketAddr;
 
@@ -17,13 +21,23 @@ pub(crate) use check::{
     CheckArgs, CheckCommand, CommonArgs, HealthArgs, NodesArgs, PingArgs, PoolArgs, PrimaryArgs, ThresholdArgs,
     WatchdogArgs,
 };
-pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use connection::{ColorArg, ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
 pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
 pub(crate) use monitoring::{Dial, LiveArg, VerboseArg, ZoneArg};
+pub(crate) use operate::{
+    ConfirmArgs, Consent, InvalidateCacheArgs, ModeArg, NodeChangeArgs, RecoverArgs, ReloadArgs, RotateLogArgs,
+    ScopeArg, StopPgpoolArgs, SwitchoverArgs,
+};
+pub(crate) use pcp_conf::{PasswordArgs, PcpConfArgs, PcpConfCommand, PcpConfHashArgs, PcpConfVerifyArgs};
 pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
+pub(crate) use show::{
+    GlobArg, ProcessStatusArg, ShowArgs, ShowCommand, ShowConfigArgs, ShowHealthArgs, ShowNodeArgs, ShowNodesArgs,
+    ShowProcessesArgs, ShowWatchdogArgs,
+};
 pub(crate) use values::{Ask, Effect, NodeArg, OptionalNode, Require, TypeArg, duration};
+pub(crate) use watch::WatchArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -68,8 +82,17 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Check(CheckArgs),
     Exporter(ExporterArgs),
+    Watch(WatchArgs),
     Hold(HoldArgs),
     Release(ReleaseArgs),
+    Recover(RecoverArgs),
+    Switchover(SwitchoverArgs),
+    StopPgpool(StopPgpoolArgs),
+    Reload(ReloadArgs),
+    RotateLog(RotateLogArgs),
+    InvalidateCache(InvalidateCacheArgs),
+    PcpConf(PcpConfArgs),
+    Completions(CompletionsArgs),
     Sandbox(SandboxArgs),
 }
 
@@ -146,45 +169,15 @@ pub(crate) struct IsPrimaryArgs {
     pub(crate) help: HelpArg,
 }
 
-/// Show what Pgpool knows.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct ShowArgs {
-    #[command(subcommand)]
-    pub(crate) what: ShowCommand,
-    #[command(flatten)]
-    help: HelpArg,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ShowCommand {
-    Nodes(ShowNodesArgs),
-    Watchdog(ShowWatchdogArgs),
-}
-
-/// Show the nodes: Pgpool's view, and PostgreSQL's own state where Pgpool asks for it.
+/// Print a script that completes this command's arguments in a shell.
 ///
-/// "waiting" means up: no session has used the node yet. PG STATUS and PG ROLE are what PostgreSQL itself answers
-/// Pgpool at this moment: since 4.3, and only with health checks on. A node that does not answer Pgpool hides only
-/// its own columns.
+/// bash: pcpctl completions bash >/etc/bash_completion.d/pcpctl; the packages bring those of bash, zsh and fish.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
-pub(crate) struct ShowNodesArgs {
-    #[command(flatten)]
-    pub(crate) read: ReadArgs,
-    #[command(flatten)]
-    pub(crate) help: HelpArg,
-}
-
-/// Show the members of the watchdog's cluster, as the Pgpool that is asked sees them.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct ShowWatchdogArgs {
-    /// Only the member with this id: its pgpool_node_id since 4.2; before, 0 is the Pgpool that is asked
-    #[arg(value_name = "ID")]
-    pub(crate) member: Option<u8>,
-    #[command(flatten)]
-    pub(crate) read: ReadArgs,
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
     #[command(flatten)]
     pub(crate) help: HelpArg,
 }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod check;
+mod completions;
 mod detach;
 mod dry_run;
 mod efm;
@@ -11,15 +12,22 @@ mod hold;
 mod hook;
 mod is_primary;
 mod marks;
+mod operate;
+mod pcp_conf;
 mod promote;
 mod read;
 mod reconcile;
 mod release;
 mod sandbox_drill;
 mod sandbox_serve;
+mod show_config;
+mod show_health;
+mod show_node;
 mod show_nodes;
+mod show_processes;
 mod show_watchdog;
 mod start;
+mod watch;
 
 use std::ffi::OsString;
 
@@ -29,7 +37,7 @@ use pcp_client::{Connector, WithNotices};
 use pcp_proto::message::MessageLevel;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
+use crate::args::{Cli, Command, OutputArgs, PcpConfCommand, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
@@ -54,13 +62,29 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Reconcile(args) => reconcile::run(&args, env),
         Command::Hold(args) => hold::run(&args, env),
         Command::Release(args) => release::run(&args, env),
+        Command::Recover(args) => operate::ended(operate::recover(&args, env)),
+        Command::Switchover(args) => operate::ended(operate::switchover(&args, env)),
+        Command::StopPgpool(args) => operate::ended(operate::stop_pgpool(&args, env)),
+        Command::Reload(args) => operate::ended(operate::reload(&args, env)),
+        Command::RotateLog(args) => operate::ended(operate::rotate_log(&args, env)),
+        Command::InvalidateCache(args) => operate::ended(operate::invalidate_cache(&args, env)),
+        Command::PcpConf(args) => match args.what {
+            PcpConfCommand::Hash(args) => pcp_conf::hash(&args),
+            PcpConfCommand::Verify(args) => pcp_conf::verify(&args),
+        },
+        Command::Completions(args) => completions::run(args.shell),
         Command::IsPrimary(args) => is_primary::run(&args, env),
         Command::Show(args) => match args.what {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),
+            ShowCommand::Node(args) => show_node::run(&args, env),
+            ShowCommand::Health(args) => show_health::run(&args, env),
+            ShowCommand::Processes(args) => show_processes::run(&args, env),
+            ShowCommand::Config(args) => show_config::run(&args, env),
             ShowCommand::Watchdog(args) => show_watchdog::run(&args, env),
         },
         Command::Check(args) => check::run(&args, env),
         Command::Exporter(args) => exporter::run(&args, env),
+        Command::Watch(args) => watch::run(&args, env),
         Command::Sandbox(args) => match args.what {
             SandboxCommand::Serve(args) => sandbox_serve::run(&args),
             SandboxCommand::Drill(args) => sandbox_drill::run(&args),

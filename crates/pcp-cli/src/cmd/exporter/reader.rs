@@ -106,7 +106,7 @@ impl Reader {
         told.send_replace(Some(Reading { result, duration: start.elapsed(), asking: silent.len() }));
         let mut asked: FuturesUnordered<_> = silent
             .into_iter()
-            .map(async |(at, id)| (at, inspect_node(&self.connect, &self.credentials, id, deadline).await))
+            .map(async |(at, id)| (at, inspect_node(&self.connect, &self.credentials, deadline, id).await))
             .collect();
         while let Some((at, info)) = asked.next().await {
             told.send_modify(|reading| {
