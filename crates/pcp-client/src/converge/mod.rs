@@ -25,6 +25,7 @@ mod see;
 mod stop;
 #[cfg(test)]
 mod test;
+mod turn;
 
 pub use change::{Change, Reason};
 pub use drive::converge;
