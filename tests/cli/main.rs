@@ -1,6 +1,7 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
 mod config;
+mod doctor;
 mod follow;
 mod hold;
 mod hook;

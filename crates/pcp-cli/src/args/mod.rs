@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod connection;
+mod doctor;
 mod follow;
 mod hold;
 mod reconcile;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
 pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
@@ -57,6 +59,7 @@ pub(crate) enum Command {
     Reconcile(ReconcileArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
+    Doctor(DoctorArgs),
     Hold(HoldArgs),
     Release(ReleaseArgs),
     Sandbox(SandboxArgs),

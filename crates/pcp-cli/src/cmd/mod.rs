@@ -2,6 +2,7 @@
 
 mod attach;
 mod detach;
+mod doctor;
 mod dry_run;
 mod follow;
 mod hold;
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),
             ShowCommand::Watchdog(args) => show_watchdog::run(&args, env),
         },
+        Command::Doctor(args) => doctor::run(&args, env),
         Command::Sandbox(args) => match args.what {
             SandboxCommand::Serve(args) => sandbox_serve::run(&args),
             SandboxCommand::Drill(args) => sandbox_drill::run(&args),
