@@ -9,7 +9,7 @@ use pcp_client::sandbox::{Age, World};
 use pcp_proto::RequestKind;
 use serde_json::{Value, json};
 
-use crate::support::{Pgpool, bare, logged_in};
+use crate::support::{Dir, Pgpool, bare, logged_in};
 
 /// A PostgreSQL, as far as an `SSLRequest` goes.
 fn postgres() -> Result<SocketAddr> {
@@ -65,6 +65,39 @@ fn a_node_that_may_be_the_old_primary_is_left_alone() -> Result<()> {
     Ok(())
 }
 
+/// A witness on Pgpool's host can ask EFM, and one of its standbys is one.
+#[test]
+fn efm_s_word_is_a_proof_where_it_has_a_majority() -> Result<()> {
+    let pgpool = cluster()?;
+    let port = pgpool.sandbox.with(|world| world.nodes()[2].port).to_string();
+    let dir = Dir::new("follow-efm")?;
+    let path = dir.path().display();
+    // It exits with 1 while any database is down.
+    let script =
+        format!("#!/bin/sh\n[ \"$*\" = \"cluster-status-json main\" ] && /bin/cat {path}/status\nexit 1\n");
+    let command = dir.file("efm", &script, 0o755)?;
+    let config = format!("[efm]\ncluster = \"main\"\ncommand = \"{command}\"\n");
+    let config = dir.file("pcpctl.toml", &config, 0o644)?;
+    let follow = |member: Value, missing: Value| {
+        let nodes = json!({"127.0.0.1": member, "10.0.0.9": {"type": "Primary", "db": "UP"}});
+        dir.file("status", &json!({"nodes": nodes, "missingnodes": missing}).to_string(), 0o644)?;
+        pgpool.run(&["follow", "2", "-1", "0", "--config", &config, "--backend-port", &port])
+    };
+    let standby = || json!({"type": "Standby", "db": "UP"});
+    for (member, missing, reason) in [
+        (json!({"type": "Idle", "db": "UP"}), json!([]), "EFM shows 127.0.0.1 neither"),
+        (json!({"type": "Primary", "db": "UP"}), json!([]), "is not in recovery"),
+        (standby(), json!(["10.0.0.7", "10.0.0.8"]), "2 of 4 members"),
+    ] {
+        let output = follow(member, missing)?;
+        assert!(output.code == Some(7) && output.stdout.contains(reason), "{reason}: {output:?}");
+    }
+    assert_eq!(attaches(&pgpool), 0);
+    let output = follow(standby(), json!([]))?;
+    assert_eq!((output.code, attaches(&pgpool)), (Some(0), 1), "{output:?}");
+    Ok(())
+}
+
 #[test]
 fn ids_that_are_none_and_several_pgpools_are_refused() -> Result<()> {
     for (args, code, reason) in [
@@ -81,7 +114,7 @@ fn ids_that_are_none_and_several_pgpools_are_refused() -> Result<()> {
 
 #[test]
 fn the_pgpool_that_runs_it_is_asked_and_not_those_of_the_configuration() -> Result<()> {
-    let dir = crate::support::Dir::new("follow")?;
+    let dir = Dir::new("follow")?;
     let config =
         dir.file("pcpctl.toml", "pgpools = [\"192.0.2.1\", \"192.0.2.2\"]\nuser = \"u\"\nport = 1\n", 0o644)?;
     let output = bare(&["follow", "2", "0", "1", "--config", &config, "--deadline", "1"])
@@ -131,7 +164,7 @@ fn the_last_node_is_detached_by_force_only() -> Result<()> {
 #[test]
 fn a_login_that_cannot_be_used_is_named_where_it_would_be_needed() -> Result<()> {
     let pgpool = cluster()?;
-    let dir = crate::support::Dir::new("login")?;
+    let dir = Dir::new("login")?;
     let config =
         dir.file("pcpctl.toml", "[postgres]\nuser = \"u\"\npassword-file = \"/nonexistent/password\"\n", 0o644)?;
     let follow = pgpool.run(&["follow", "2", "-1", "0", "--config", &config])?;

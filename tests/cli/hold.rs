@@ -57,6 +57,27 @@ fn a_node_is_held_under_its_address_until_it_is_released() -> Result<()> {
     Ok(())
 }
 
+/// The hooks do what they are told, and nothing with a held node on the way.
+#[test]
+fn a_held_node_that_is_down_is_nobodys_business_and_named() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let state = StateDir::new("hook");
+    let endpoint = pgpool.endpoint();
+    let run = |args: &[&str]| state.run(&[args, &["-h", &endpoint]].concat());
+    assert_eq!(run(&["hold", "10.0.0.3"])?.code, Some(0));
+    assert_eq!(run(&["detach", "10.0.0.3"])?.code, Some(0));
+    pgpool.sandbox.with(|world| {
+        world.kill_postgres(0);
+        world.promote_postgres(1);
+    });
+    let held = run(&["attach", "10.0.0.2", "p"])?;
+    assert_eq!(held.code, Some(0), "{held:?}");
+    assert!(held.stdout.contains("; held on this host, and left as they are: node 2 (10.0.0.3:5432)"), "{held:?}");
+    assert_eq!(run(&["release", "10.0.0.3"])?.code, Some(0));
+    assert_eq!(run(&["attach", "10.0.0.2", "p"])?.code, Some(10));
+    Ok(())
+}
+
 #[test]
 fn a_node_that_no_pgpool_has_is_not_held() -> Result<()> {
     let pgpool = Pgpool::start()?;

@@ -75,6 +75,7 @@ fn json_carries_everything() -> Result<()> {
                 "changes": ["detach 2"],
                 "others_down": [],
                 "left_down": [],
+                "held": [],
                 "remarks": [],
                 "asked": null,
                 "elapsed_ms": null,
@@ -94,6 +95,11 @@ fn one_dead_pgpool_of_two_is_a_partial_success() -> Result<()> {
     assert_eq!(output.code, Some(10), "{output:?}");
     assert!(first_line(&output).contains(&format!("2 is NOT detached on 1 of 2 Pgpools: {dead}: ")), "{output:?}");
     assert_eq!(alive.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=down/standby");
+    let routes = "a Pgpool that is not verified may still send sessions to the node";
+    assert!(first_line(&output).ends_with(routes), "{output:?}");
+    let primary = logged_in(&["detach", "0", "-h", &hosts, "--deadline", "3s"]).run()?;
+    let writes = "a Pgpool that is not verified may still write to the node";
+    assert!(primary.code == Some(10) && first_line(&primary).ends_with(writes), "{primary:?}");
 
     let show = logged_in(&["show", "nodes", "-h", &hosts]).run()?;
     assert_eq!(show.code, Some(10), "{show:?}");
@@ -114,6 +120,10 @@ fn as_many_pgpools_as_are_required_are_enough() -> Result<()> {
         let output = logged_in(&[&["detach", "2", "-h", &hosts][..], require].concat()).run()?;
         assert_eq!(output.code, Some(code), "{output:?}");
         assert!(output.stdout.contains(&dead.to_string()), "{output:?}");
+        let expected =
+            logged_in(&[&["detach", "1", "--dry-run", "--deadline", "2s", "-h", &hosts][..], require].concat())
+                .run()?;
+        assert_eq!(expected.code, Some(code), "{expected:?}");
     }
     Ok(())
 }
@@ -123,6 +133,12 @@ fn a_dry_run_changes_nothing() -> Result<()> {
     let pgpool = Pgpool::start()?;
     pgpool.run(&["detach", "2", "--dry-run"])?;
     assert_eq!(pgpool.sandbox.with(|world| world.show_pool_nodes()), "0=up/primary 1=up/standby 2=up/standby");
+    // With the old primary there will be two nodes that somebody has to look after.
+    assert_eq!(pgpool.run(&["detach", "2"])?.code, Some(0));
+    pgpool.sandbox.with(|world| world.promote_postgres(1));
+    let expected = pgpool.run(&["attach", "1", "p", "--dry-run"])?;
+    assert!(expected.code == Some(10) && expected.stdout.contains("would leave down node 0, 2"), "{expected:?}");
+    assert_eq!(pgpool.run(&["attach", "1", "p"])?.code, Some(10));
     Ok(())
 }
 

@@ -6,7 +6,9 @@
 
 mod argv;
 mod chunks;
+mod errors;
 mod messages;
+mod printed;
 mod replay;
 mod rules;
 
@@ -73,6 +75,22 @@ fn replies_read_and_write_the_same_bytes() {
     });
 }
 
+/// The tools read the same bytes with code of their own.
+#[test]
+fn replies_say_what_the_tools_printed() {
+    for_each("replies", |capture| {
+        for answer in replay(capture, vec![capture.bytes(Side::Server)])? {
+            match answer {
+                Answer::Reply { frames, to, is_whole: true, .. } if !capture.argv.is_empty() => {
+                    printed::compare(capture, to.kind, &frames)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn outcomes_are_the_recorded_ones() {
     for_each("outcome", |capture| {
@@ -85,6 +103,11 @@ fn outcomes_are_the_recorded_ones() {
         fatal_errors_end_the_connection(capture, &answers)?;
         if capture.argv.is_empty() { Ok(()) } else { exit_tells_of_the_login_only(capture, &answers) }
     });
+}
+
+#[test]
+fn errors_are_of_the_kind_that_the_outcome_is() {
+    for_each("outcome", errors::compare);
 }
 
 /// After a fatal error the server answers nothing more, and closes.

@@ -37,7 +37,10 @@ pub(crate) fn frames<K: Kind>(bytes: &[u8]) -> Result<Vec<Frame<K>>, String> {
     while let Some(frame) = decoder.decode(&mut buffer).map_err(text)? {
         frames.push(frame);
     }
-    if buffer.is_empty() { Ok(frames) } else { Err(format!("{} bytes of a frame", buffer.len())) }
+    match decoder.held() {
+        0 => Ok(frames),
+        held => Err(format!("{held} bytes of a frame")),
+    }
 }
 
 /// Feed a session and return what the server's bytes mean. What the recorded client sent is queued at once.
@@ -149,6 +152,11 @@ fn take(session: &mut Session, output: &mut Vec<u8>) {
 fn recorded_requests(capture: &Capture) -> Result<Vec<Frame<RequestKind>>, String> {
     let frames = frames::<RequestKind>(&capture.bytes(Side::Client))?;
     Ok(frames.into_iter().filter(|frame| !is_session(frame.kind)).collect())
+}
+
+/// What the recorded client asked, as our session takes it.
+pub(crate) fn recorded(capture: &Capture) -> Result<Vec<Outgoing>, String> {
+    Ok(recorded_requests(capture)?.iter().map(outgoing).collect())
 }
 
 /// A recorded request as the session takes it, whether it is one of our messages or not.

@@ -1,6 +1,6 @@
 //! Exit codes.
 
-use pcp_client::{ErrorKind, Failure};
+use pcp_client::{ErrorKind, Failure, Require};
 
 /// How a command ended; the same everywhere.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -36,6 +36,15 @@ impl Exit {
     /// Returns the number.
     pub fn code(self) -> i32 {
         self as i32
+    }
+
+    /// Combines what several Pgpools led to. Where enough of them are verified, what became of the others does not
+    /// count.
+    pub(crate) fn of_several(exits: &[Self], require: Require) -> Self {
+        let is_verified = |exit: &&Self| matches!(exit, Self::Done | Self::Partial);
+        let verified = exits.iter().filter(is_verified).count();
+        let enough = require.is_met(verified, exits.len());
+        Self::combine(exits.iter().filter(|exit| !enough || is_verified(exit)).copied())
     }
 
     /// Combines what several Pgpools led to: partial if anything succeeded, else the highest.
@@ -133,5 +142,10 @@ mod tests {
         assert_eq!(Exit::combine([Exit::Unreachable, Exit::Done]), Exit::Partial);
         assert_eq!(Exit::combine([Exit::Partial, Exit::Unreachable]), Exit::Partial);
         assert_eq!(Exit::combine([]), Exit::Done);
+        let of = Exit::of_several;
+        assert_eq!(of(&[Exit::Partial, Exit::Unreachable], Require::Any), Exit::Partial);
+        assert_eq!(of(&[Exit::Done, Exit::Unreachable, Exit::Done], Require::Quorum), Exit::Done);
+        assert_eq!(of(&[Exit::Done, Exit::Unreachable, Exit::Node], Require::Quorum), Exit::Partial);
+        assert_eq!(of(&[Exit::Done, Exit::Unreachable], Require::All), Exit::Partial);
     }
 }

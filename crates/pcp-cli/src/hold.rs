@@ -79,6 +79,11 @@ impl Holds {
         None
     }
 
+    /// Returns the names of the nodes that are held now, as far as their marks name any.
+    pub(crate) fn names(&self, now: SystemTime) -> Vec<NodeName> {
+        self.0.iter().filter(|hold| !hold.is_over(now)).filter_map(|hold| hold.node.clone()).collect()
+    }
+
     /// Returns every mark, over or not.
     pub(crate) fn all(&self) -> &[Hold] {
         &self.0

@@ -45,6 +45,7 @@ struct PgpoolVerdict {
     changes: Vec<String>,
     others_down: Vec<NodeJson>,
     left_down: Vec<NodeJson>,
+    held: Vec<NodeJson>,
     remarks: Vec<String>,
     /// What was asked, a letter a request, one string a connection.
     asked: Vec<String>,
@@ -75,11 +76,10 @@ impl Verdict {
     ) -> Self {
         let verified = reports.iter().filter(|report| report.result.is_ok()).count();
         let enough = require.is_met(verified, reports.len());
-        // Where enough are verified, what became of the others does not count.
-        let exits = reports.iter().filter(|report| !enough || report.result.is_ok()).map(exit_of);
+        let exits: Vec<_> = reports.iter().map(exit_of).collect();
         let exit = match ended {
             Some(signal) if !enough => signal,
-            _ => Exit::combine(exits),
+            _ => Exit::of_several(&exits, require),
         };
         Self {
             verdict: sentence(matter, endpoints, reports),
@@ -168,6 +168,7 @@ impl PgpoolVerdict {
             changes: report.changes.iter().map(ToString::to_string).collect(),
             others_down: report.others_down.iter().map(NodeJson::of).collect(),
             left_down: report.left_down.iter().map(NodeJson::of).collect(),
+            held: report.held.iter().map(NodeJson::of).collect(),
             remarks: report.remarks.iter().map(ToString::to_string).collect(),
             asked: report.asked.iter().map(|kinds| output::letters(kinds)).collect(),
             elapsed_ms: output::rounded(report.elapsed.as_secs_f64() * 1e3, 3),
@@ -240,7 +241,7 @@ fn sentence(matter: &Matter<'_>, endpoints: &[&Endpoint], reports: &[Report]) ->
             matter.want,
             pgpools(all),
             failures.join("; "),
-            danger(matter.want)
+            danger(matter.want, reports)
         ),
     };
     if matter.want == Want::Primary {
@@ -248,6 +249,10 @@ fn sentence(matter: &Matter<'_>, endpoints: &[&Endpoint], reports: &[Report]) ->
         sentence.push_str(&named(
             " attach them when they are standbys: ",
             reports.iter().flat_map(|report| &report.left_down),
+        ));
+        sentence.push_str(&named(
+            " held on this host, and left as they are: ",
+            reports.iter().flat_map(|report| &report.held),
         ));
     }
     let mut remarks: Vec<_> =
@@ -261,8 +266,12 @@ fn sentence(matter: &Matter<'_>, endpoints: &[&Endpoint], reports: &[Report]) ->
 }
 
 /// Says what a Pgpool that was not verified may still do.
-fn danger(want: Want) -> &'static str {
+fn danger(want: Want, reports: &[Report]) -> &'static str {
+    let was_primary = |report: &Report| report.before.as_ref().is_some_and(Node::is_primary);
     match want {
+        Want::Detached if reports.iter().any(was_primary) => {
+            "a Pgpool that is not verified may still write to the node"
+        }
         Want::Detached => "a Pgpool that is not verified may still send sessions to the node",
         Want::Primary => "a Pgpool that is not verified may still write to the old primary",
         _ => "a Pgpool that is not verified may not use the node",

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, Fault, Watchdog, WatchdogState, World};
-use pcp_client::{Change, Deadline, Failure, Options, Order, Report, Want, converge_all};
+use pcp_client::{Change, Deadline, Failure, Options, Order, Report, Step, Want, converge_all, forecast_all};
 use pcp_proto::message::NodeStatus;
 use pcp_proto::{Credentials, RequestKind};
 use tokio::time::Instant;
@@ -222,6 +222,27 @@ async fn an_id_has_to_mean_the_same_backend_everywhere() {
             assert_eq!(report.changes, []);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forecast_tells_who_acts_and_what_an_id_means() {
+    let forecasts = async |pgpools: [&Pgpool; 2], node: &str| {
+        let (credentials, name) = (credentials(), node.parse().unwrap());
+        let pgpools = pgpools.map(|pgpool| (pgpool, &credentials));
+        let told = forecast_all(pgpools, &Order::new(&name, Want::Detached, options(60))).await;
+        told.into_iter().map(|told| told.map(|told| told.step)).collect::<Vec<_>>()
+    };
+    let told = forecasts([&member(Age::V4_7, 1), &member(Age::V4_7, 0)], "10.0.0.3").await;
+    assert!(matches!(&told[0], Ok(Step::Wait { reason }) if reason.contains("leader")), "{told:?}");
+    assert!(matches!(told[1], Ok(Step::Act(Change::Detach(_), _))), "{told:?}");
+
+    let turned = World::new(Age::V4_7).node("10.0.0.1", 5432).node("10.0.0.3", 5432).node("10.0.0.2", 5432);
+    let pgpools = [&Pgpool::new(world(Age::V4_7)), &Pgpool::new(turned)];
+    let by_id = forecasts(pgpools, "1").await;
+    assert!(by_id.iter().all(|told| matches!(told, Err(Failure::Node(_)))), "{by_id:?}");
+    let by_name = forecasts(pgpools, "10.0.0.2").await;
+    assert!(by_name.iter().all(|told| matches!(told, Ok(Step::Act(..)))), "{by_name:?}");
+    assert!(pgpools.iter().all(|pgpool| pgpool.0.with(|world| world.operations().is_empty())));
 }
 
 #[tokio::test(start_paused = true)]

@@ -153,6 +153,49 @@ async fn where_a_search_takes_long_another_node_is_cycled() {
     }
 }
 
+/// Whoever was set down by a promotion may have become the old primary meanwhile.
+#[tokio::test(start_paused = true)]
+async fn of_what_a_promotion_set_down_only_proven_standbys_come_back() {
+    /// Node 1 takes writes, though Pgpool does not find out.
+    struct Says(Recovery);
+    impl Evidence for Says {
+        async fn answers(&self, _: &Node) -> bool {
+            true
+        }
+
+        async fn recovery(&self, node: &Node) -> Recovery {
+            if node.id == id(1) { Recovery::NotInRecovery } else { self.0.clone() }
+        }
+    }
+    let unknown = || Recovery::Unknown { reason: String::new() };
+    for (recovery, shown) in [
+        (Recovery::InRecovery, "2=up/standby"),
+        (Recovery::NotInRecovery, "2=down/standby"),
+        (unknown(), "2=down/standby"),
+    ] {
+        let pgpool = Pgpool::without_primary(Age::V4_7).await;
+        let (stop, node, says) = (Stop::new(), name("10.0.0.2"), Says(recovery));
+        let order = Order { stop: stop.clone(), ..order(&node, Want::Primary, 60) }.with_evidence(&says);
+        let credentials = credentials();
+        let break_off = async {
+            while pgpool.sent(RequestKind::PROMOTE_NODE) == 0 || !pgpool.shown().contains("2=down") {
+                sleep(Duration::from_millis(1)).await;
+            }
+            stop.request();
+        };
+        let (report, ()) = tokio::join!(converge(&pgpool, &credentials, &order), break_off);
+        assert!(matches!(report.result, Err(Failure::Stopped { .. })), "{report:?}");
+        assert_eq!(pgpool.shown(), format!("0=down/standby 1=up/primary {shown}"), "{:?}", says.0);
+        let is_named = |remark: &Remark| match (&says.0, remark) {
+            (Recovery::InRecovery, Remark::Restored(node)) => node.id == id(2),
+            (Recovery::InRecovery, _) => false,
+            (_, Remark::NotProven(node)) => node.id == id(2),
+            _ => false,
+        };
+        assert!(report.remarks.iter().any(is_named), "{:?}: {report:?}", says.0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_attached_again_is_named() {
     let pgpool = Pgpool::without_primary(Age::V4_7).await;

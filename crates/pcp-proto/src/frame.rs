@@ -1,6 +1,7 @@
 //! Frames: a type byte, a length, a body.
 
 use std::marker::PhantomData;
+use std::mem;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -62,10 +63,15 @@ impl<K: Kind> Frame<K> {
     }
 }
 
-/// Cuts frames off a growing buffer.
-#[derive(Clone, Copy, Debug)]
+/// Cuts a stream into frames.
+///
+/// What it holds is a frame that is not whole yet, and no more than its cap of it: nothing piles up in the buffer that it
+/// reads from, which need not be larger than what is read at once.
+#[derive(Clone, Debug)]
 pub struct FrameDecoder<K> {
     max_length: usize,
+    /// The bytes of a frame that is not whole yet, header and all.
+    begun: Vec<u8>,
     kind: PhantomData<K>,
 }
 
@@ -77,19 +83,22 @@ impl<K: Kind> FrameDecoder<K> {
 
     /// Makes a decoder that refuses frames whose length field says more than `max_length` bytes.
     pub fn with_max_length(max_length: usize) -> Self {
-        Self { max_length, kind: PhantomData }
+        Self { max_length, begun: Vec::new(), kind: PhantomData }
     }
 
-    /// Takes the first frame off `buffer`, or returns `None` where it is not whole yet.
+    /// Takes bytes off `buffer` up to the end of a frame and returns the frame, or `None` where it is not whole yet
+    /// and the buffer is empty.
     ///
     /// Reserves room for the rest of a frame only after its length passed the cap. The frame owns its bytes:
-    /// keeping it keeps nothing else of the buffer.
+    /// keeping it keeps nothing else.
     ///
     /// # Errors
     ///
-    /// A length that cannot be one: below 4, or above the cap. The stream cannot be read on after either.
+    /// A length that cannot be one: below 4, or above the cap. The header was taken off the buffer. The stream cannot be
+    /// read on after either, and the error comes again.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame<K>>, FrameError> {
-        let mut header = &buffer[..];
+        self.take(HEADER, buffer);
+        let mut header = &self.begun[..];
         let (Ok(kind), Ok(length)) = (header.try_get_u8(), header.try_get_u32()) else {
             return Ok(None);
         };
@@ -100,15 +109,29 @@ impl<K: Kind> FrameDecoder<K> {
         if length > self.max_length {
             return Err(FrameError::TooLong { kind, length, max: self.max_length });
         }
-        let missing = body.saturating_sub(header.len());
-        if missing > 0 {
-            buffer.reserve(missing);
+        let whole = HEADER.saturating_add(body);
+        self.take(whole, buffer);
+        if self.begun.len() < whole {
             return Ok(None);
         }
-        buffer.advance(HEADER);
-        // A copy: a slice of the buffer would keep all of it alive, a dropped frame of a megabyte for one kept row.
-        let body = Bytes::copy_from_slice(&buffer.split_to(body));
+        let mut body = Bytes::from(mem::take(&mut self.begun));
+        body.advance(HEADER);
         Ok(Some(Frame { kind: K::from(kind), body }))
+    }
+
+    /// Returns how many bytes are held of a frame that is not whole yet.
+    pub fn held(&self) -> usize {
+        self.begun.len()
+    }
+
+    /// Takes what there is of the first `length` bytes of a frame.
+    fn take(&mut self, length: usize, buffer: &mut BytesMut) {
+        let missing = length.saturating_sub(self.begun.len());
+        self.begun.reserve_exact(missing);
+        let (come, _) = buffer.split_at(missing.min(buffer.len()));
+        self.begun.extend_from_slice(come);
+        let count = come.len();
+        buffer.advance(count);
     }
 }
 
@@ -152,29 +175,26 @@ mod tests {
     }
 
     #[test]
-    fn room_is_made_for_the_rest_of_a_frame() {
+    fn what_is_not_whole_is_held_and_nothing_is_left_in_the_buffer() {
+        let mut decoder = FrameDecoder::<ReplyKind>::new();
         let mut buffer = BytesMut::from(&b"i\0\0\x04\x04begun"[..]);
-        assert_eq!(FrameDecoder::<ReplyKind>::new().decode(&mut buffer), Ok(None));
-        assert_eq!(buffer.capacity(), HEADER + 1024);
+        assert_eq!(decoder.decode(&mut buffer), Ok(None));
+        assert_eq!((decoder.held(), buffer.len()), (HEADER + 5, 0));
+        assert_eq!(decoder.begun.capacity(), HEADER + 1024, "room for the rest, and no more");
     }
 
     #[test]
     fn a_length_is_refused_before_anything_is_reserved() {
-        let mut decoder = FrameDecoder::<ReplyKind>::with_max_length(100);
-        let mut buffer = BytesMut::from(&b"i\xff\xff\xff\xff"[..]);
-        let before = buffer.capacity();
-        assert_eq!(
-            decoder.decode(&mut buffer),
-            Err(FrameError::TooLong { kind: b'i', length: 0xffff_ffff, max: 100 })
-        );
-        assert_eq!(buffer.capacity(), before);
-
-        let mut buffer = BytesMut::from(&b"i\0\0\0\x65"[..]);
-        assert!(decoder.decode(&mut buffer).is_err(), "101 bytes");
-        let mut buffer = BytesMut::from(&b"i\0\0\0\x64"[..]);
-        assert_eq!(decoder.decode(&mut buffer), Ok(None), "100 bytes");
-
-        let mut buffer = BytesMut::from(&b"i\0\0\0\x03"[..]);
-        assert_eq!(decoder.decode(&mut buffer), Err(FrameError::TooShort { kind: b'i', length: 3 }));
+        let decode = |bytes: &[u8]| {
+            let mut decoder = FrameDecoder::<ReplyKind>::with_max_length(100);
+            let outcome = decoder.decode(&mut BytesMut::from(bytes));
+            assert_eq!(decoder.decode(&mut BytesMut::new()), outcome, "there is nothing to go on with");
+            (outcome, decoder.begun.capacity())
+        };
+        let too_long = |length| Err(FrameError::TooLong { kind: b'i', length, max: 100 });
+        assert_eq!(decode(b"i\xff\xff\xff\xff"), (too_long(0xffff_ffff), HEADER));
+        assert_eq!(decode(b"i\0\0\0\x65"), (too_long(101), HEADER));
+        assert_eq!(decode(b"i\0\0\0\x64"), (Ok(None), 101));
+        assert_eq!(decode(b"i\0\0\0\x03").0, Err(FrameError::TooShort { kind: b'i', length: 3 }));
     }
 }

@@ -142,73 +142,6 @@ proptest! {
         });
         prop_assert_eq!(events(&asked, chunks), whole);
     }
-
-    #[test]
-    fn a_length_never_makes_a_decoder_reserve_more_than_its_cap(
-        kind: u8, length in length(), max in 4..1_usize << 21,
-    ) {
-        let header = [&[kind][..], &length.to_be_bytes()].concat();
-        let mut outcome = Ok(None);
-        let reserved = allocation_counter::measure(|| {
-            let mut buffer = BytesMut::from(&header[..]);
-            outcome = FrameDecoder::<ReplyKind>::with_max_length(max).decode(&mut buffer);
-        });
-        let refused = !(4..=max).contains(&(length as usize));
-        prop_assert_eq!(outcome.is_err(), refused);
-        let most = if refused { 64 } else { max as u64 + 64 };
-        prop_assert!(reserved.bytes_max <= most, "{} bytes for a length of {length} at a cap of {max}", reserved.bytes_max);
-    }
-
-    #[test]
-    fn a_session_never_reserves_more_than_the_cap(kind: u8, length in length()) {
-        let mut session = session();
-        let reserved = allocation_counter::measure(|| {
-            session.input().extend_from_slice(&[&[kind][..], &length.to_be_bytes()].concat());
-            let _ends = session.poll();
-        });
-        prop_assert!(reserved.bytes_max <= MAX_REPLY as u64 + 1024, "{} bytes for {length}", reserved.bytes_max);
-    }
-}
-
-#[test]
-fn nodes_are_gathered_in_one_pass() {
-    // As many as a hostile server fits into a few megabytes, each of which would look through all the others.
-    let name = Text::from("backend_hostname1");
-    let mut parameters = vec![Parameter { name, ..Parameter::default() }; 100_000];
-    parameters.push(Parameter { name: "backend_port1".into(), value: "5432".into(), ..Parameter::default() });
-    let started = std::time::Instant::now();
-    assert_eq!(PoolStatus { parameters }.nodes().unwrap().len(), 1);
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
-}
-
-/// Whoever keeps a small frame must not keep a large one alive with it: a server could send a megabyte of notice
-/// before each row of a reply.
-#[test]
-fn a_kept_frame_costs_what_its_length_says() {
-    const ROUNDS: usize = 20;
-    let notice = Frame::new(ReplyKind::NOTICE, [&b"M"[..], &[b'x'; 500_000], b"\0\0"].concat());
-    let row = Frame::new(ReplyKind::NODE_INFO, &b"NodeInfo\0"[..]);
-    let mut stream = BytesMut::from(SALT_AND_LOGIN);
-    for _ in 0..ROUNDS {
-        notice.encode(&mut stream);
-        row.encode(&mut stream);
-    }
-    let mut session = session();
-    let mut kept = Vec::with_capacity(ROUNDS);
-    let reserved = allocation_counter::measure(|| {
-        session.request(Batch::encode(&ReadNodeInfo::All).remove(0));
-        for chunk in stream.chunks(8 << 10) {
-            session.input().extend_from_slice(chunk);
-            while let Some(event) = session.poll().unwrap() {
-                session.advance_output(usize::MAX);
-                if let Event::Reply { frame, .. } = event {
-                    kept.push(frame);
-                }
-            }
-        }
-    });
-    assert_eq!(kept, vec![row; ROUNDS]);
-    assert!(reserved.bytes_max <= 3 << 20, "{} bytes at a time", reserved.bytes_max);
 }
 
 const SALT_AND_LOGIN: &[u8] = b"m\0\0\0\x08\xca\xdb\x96\x65r\0\0\0\x15AuthenticationOK\0";
@@ -292,11 +225,6 @@ fn text() -> impl Strategy<Value = Text> {
         "[a-zA-Z0-9._:/ -]{0,20}".prop_map(Text::from),
         vec(1..=u8::MAX, 0..40).prop_map(|bytes| Text::new(Bytes::from(bytes))),
     ]
-}
-
-/// What a length field may say: anything, often near a cap.
-fn length() -> impl Strategy<Value = u32> {
-    prop_oneof![0..8_u32, 250..270_u32, 0..1_u32 << 22, (1 << 20) - 8..(1_u32 << 20) + 8, any::<u32>()]
 }
 
 /// A number that six decimals hold.

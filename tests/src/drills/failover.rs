@@ -42,16 +42,6 @@ pub(super) const ALL: &[Scenario] = &[
         settings: &[("search_primary_node_timeout", "300")],
         ..OLD_PRIMARY_BACK
     },
-    Scenario { pgpools: Group::ThreeWithWatchdog, ..PRIMARY_DATABASE_DOWN },
-    Scenario { pgpools: Group::ThreeWithWatchdog, ..OLD_PRIMARY_BACK },
-    Scenario {
-        name: "primary node gone (network cut)",
-        pgpools: Group::ThreeWithWatchdog,
-        run: primary_node_gone,
-        ..PLAIN
-    },
-    Scenario { name: "switchover", pgpools: Group::ThreeWithWatchdog, run: switchover, ..PLAIN },
-    Scenario { name: "switchback", pgpools: Group::ThreeWithWatchdog, run: switchover, ..PLAIN },
     Scenario { pgpools: Group::TwoIndependent, ..PRIMARY_DATABASE_DOWN },
 ];
 

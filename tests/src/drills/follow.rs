@@ -42,9 +42,10 @@ fn failover_followed(drill: &mut Drill<'_>) -> Result<()> {
 
 /// Runs what Pgpool asks for while `events` happen, and until Pgpool agrees with PostgreSQL; returns how often it asked.
 fn with_relay(drill: &mut Drill<'_>, events: fn(&mut Drill<'_>) -> Result<()>) -> Result<usize> {
-    let host = drill.cluster.pgpool().host();
+    let host = drill.caller()?;
     host.exec(["sh", "-c", "cd /var/lib/pcp-tests && : >follow && : >followed && chown postgres: follow"])?;
-    let agent = drill.efm.agent();
+    let mut agent = drill.efm.agent();
+    agent.reach_pgpools_at(&[host.address().to_string()]);
     let stop = AtomicBool::new(false);
     let (happened, followed) = thread::scope(|scope| {
         let relay = scope.spawn(|| relay(host, &agent, &stop));
@@ -59,6 +60,17 @@ fn with_relay(drill: &mut Drill<'_>, events: fn(&mut Drill<'_>) -> Result<()>) -
     happened?;
     ensure!(failed.is_none(), "{failed:?}");
     Ok(count)
+}
+
+impl<'a> Drill<'a> {
+    /// Returns the host on which Pgpool runs its commands: in a watchdog cluster only the leader does.
+    fn caller(&self) -> Result<&'a Host> {
+        let pgpool = match self.cluster.pgpools().count() {
+            1 => self.cluster.pgpool(),
+            _ => self.cluster.leader()?,
+        };
+        Ok(pgpool.host())
+    }
 }
 
 /// Runs `pcpctl follow` for each line that the command wrote.

@@ -107,10 +107,14 @@ const PLAIN: Scenario = Scenario {
     run: |_| Ok(()),
 };
 
-/// Return all scenarios, in the order in which they follow each other best.
+/// Return all scenarios, in the order in which they follow each other best: what happens to one Pgpool happens to a
+/// watchdog cluster too.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [failover::ALL, standby::ALL, order::ALL, follow::ALL, pgpools::ALL, reconcile::ALL].concat()
+    let all = [failover::ALL, standby::ALL, order::ALL, follow::ALL, pgpools::ALL, reconcile::ALL].concat();
+    let on = |group| all.iter().filter(move |scenario| scenario.pgpools == group).copied();
+    let repeated = on(Group::One).map(|scenario| Scenario { pgpools: Group::ThreeWithWatchdog, ..scenario });
+    on(Group::One).chain(on(Group::TwoIndependent)).chain(repeated).chain(on(Group::ThreeWithWatchdog)).collect()
 }
 
 /// Run scenarios on a version, one after the other, and tell `done` of each; `program` is the `pcpctl` to call.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use pcp_proto::RequestKind;
 
-use super::{Drill, Group, PLAIN, Scenario};
+use super::{Drill, PLAIN, Scenario};
 use crate::{Hook, Proxy, wait_until};
 
 pub(super) const ALL: &[Scenario] = &[
@@ -20,19 +20,6 @@ pub(super) const ALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario { name: "hook killed between two changes and run again", run: killed, ..PLAIN },
-    Scenario {
-        name: "attach of the new primary before detach of the old",
-        pgpools: Group::ThreeWithWatchdog,
-        run: attach_before_detach,
-        ..PLAIN
-    },
-    Scenario { name: "two agents detach at once", pgpools: Group::ThreeWithWatchdog, run: two_detach, ..PLAIN },
-    Scenario {
-        name: "detach of the old primary and attach of the new at once",
-        pgpools: Group::ThreeWithWatchdog,
-        run: all_at_once,
-        ..PLAIN
-    },
 ];
 
 fn attach_before_detach(drill: &mut Drill<'_>) -> Result<()> {

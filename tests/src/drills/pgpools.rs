@@ -35,7 +35,7 @@ const IN_PART: i32 = 10;
 /// The failover passes Pgpool by. When it is back it takes the old primary for one in service, and that runs again
 /// as a primary. The hooks that failed are run again, by an operator, as EFM does not.
 fn stale_status(drill: &mut Drill<'_>) -> Result<()> {
-    drill.cluster.stop_pgpool()?;
+    drill.cluster.pgpools().try_for_each(Pgpool::stop)?;
     let old = drill.kill_primary()?;
     let new = drill.efm.most_advanced()?;
     let detach = drill.efm.begin(Hook::Detach, old)?;
@@ -46,9 +46,17 @@ fn stale_status(drill: &mut Drill<'_>) -> Result<()> {
     drill.efm.repoint_standbys()?;
 
     drill.cluster.start_postgres(old)?;
-    drill.cluster.start_pgpool()?;
+    drill.launch_pgpools()?;
+    drill.cluster.pgpools().try_for_each(Pgpool::await_pcp)?;
     drill.efm.detach(old)?;
     drill.efm.attach(new)
+}
+
+impl Drill<'_> {
+    /// Starts every Pgpool, and does not wait for PCP to answer.
+    pub(super) fn launch_pgpools(&self) -> Result<()> {
+        self.cluster.pgpools().try_for_each(Pgpool::launch)
+    }
 }
 
 fn one_of_two_dead(drill: &mut Drill<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Begins, Drill, PLAIN, Scenario};
+use crate::Pgpool;
 
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
@@ -26,13 +27,13 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 fn stale_status(drill: &mut Drill<'_>) -> Result<()> {
-    drill.cluster.stop_pgpool()?;
+    drill.cluster.pgpools().try_for_each(Pgpool::stop)?;
     let old = drill.kill_primary()?;
     let new = drill.efm.most_advanced()?;
     drill.efm.promote(new)?;
     drill.efm.repoint_standbys()?;
     drill.cluster.start_postgres(old)?;
     // Whatever runs behind the start does not know whether PCP answers yet.
-    drill.cluster.pgpool().launch()?;
+    drill.launch_pgpools()?;
     drill.efm.reconcile()
 }

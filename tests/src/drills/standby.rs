@@ -2,18 +2,12 @@
 
 use anyhow::Result;
 
-use super::{Begins, Drill, Group, PLAIN, Scenario};
-
-const DATABASE_DOWN: Scenario =
-    Scenario { name: "standby database down", run: |drill| drill.lose_standby(), ..PLAIN };
-const BACK: Scenario = Scenario { name: "standby back", begins: Begins::StandbyFailed, run: back, ..PLAIN };
+use super::{Begins, Drill, PLAIN, Scenario};
 
 pub(super) const ALL: &[Scenario] = &[
-    DATABASE_DOWN,
-    BACK,
+    Scenario { name: "standby database down", run: |drill| drill.lose_standby(), ..PLAIN },
+    Scenario { name: "standby back", begins: Begins::StandbyFailed, run: back, ..PLAIN },
     Scenario { name: "standby node gone (network cut)", run: node_gone, ..PLAIN },
-    Scenario { pgpools: Group::ThreeWithWatchdog, ..DATABASE_DOWN },
-    Scenario { pgpools: Group::ThreeWithWatchdog, ..BACK },
 ];
 
 /// It starts again with the data that it has and is attached by its own agent.

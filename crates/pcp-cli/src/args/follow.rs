@@ -16,7 +16,8 @@ use super::{EXIT_CODES, HelpArg, HookArgs};
 ///
 /// The old and the new primary are left alone. The node is attached when its PostgreSQL answers, and, where it may be
 /// the old primary itself (%P is -1, or is the new primary), only when it is proven to be in recovery: by [postgres]
-/// in the configuration, or by Pgpool since 4.3 with health checks on.
+/// in the configuration, by EFM on this host where [efm] names its cluster, or by Pgpool since 4.3 with health checks
+/// on.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct FollowArgs {

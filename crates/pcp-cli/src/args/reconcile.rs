@@ -8,6 +8,10 @@ use clap::{ArgGroup, Args};
 use super::values::duration;
 use super::{EXIT_CODES, HelpArg, HookArgs};
 
+/// The whole time of a reconcile.
+const LIMIT: Duration = Duration::from_secs(30);
+/// The whole time of a monitor, which EFM ends after custom.monitor.timeout: 30 s in our guide.
+const MONITOR_LIMIT: Duration = Duration::from_secs(20);
 /// How long a monitor waits at most before it looks, so that the hosts do not all do it at once.
 const MONITOR_JITTER: Duration = Duration::from_secs(2);
 /// How long a monitor leaves things alone after a change of its own.
@@ -36,7 +40,7 @@ pub(crate) struct ReconcileArgs {
     #[arg(long, value_name = "CLUSTER", num_args = 0..=1, help_heading = "Source of truth")]
     efm: Option<Option<String>>,
     /// Always exit 0, as EFM's custom monitor has to: EFM fails a healthy database over otherwise. The verdict tells.
-    /// The deadline has to be shorter than custom.monitor.timeout
+    /// The deadline, 20s then, has to be shorter than custom.monitor.timeout
     #[arg(long)]
     monitor: bool,
     /// Wait a random time first, at most this and half of the deadline [default: 0; with --monitor 2s]
@@ -85,6 +89,11 @@ impl ReconcileArgs {
         if self.monitor { Caller::Monitor } else { Caller::Any }
     }
 
+    /// Returns the whole time that it has where nothing else is set.
+    pub(crate) fn limit(&self) -> Duration {
+        if self.monitor { MONITOR_LIMIT } else { LIMIT }
+    }
+
     pub(crate) fn jitter(&self) -> Duration {
         self.jitter.unwrap_or(if self.monitor { MONITOR_JITTER } else { Duration::ZERO })
     }
@@ -130,6 +139,8 @@ mod tests {
         let times = |args: &[&str]| typed(args).map(|args| (args.jitter(), args.min_interval())).unwrap();
         assert_eq!(times(&["--efm"]), (Duration::ZERO, Duration::ZERO));
         assert_eq!(times(&["--efm", "--monitor"]), (MONITOR_JITTER, MONITOR_MIN_INTERVAL));
+        assert_eq!(typed(&["--efm"]).unwrap().limit(), Duration::from_secs(30));
+        assert_eq!(typed(&["--efm", "--monitor"]).unwrap().limit(), Duration::from_secs(20));
         let given = times(&["--efm", "--monitor", "--jitter", "0", "--min-interval", "1m"]);
         assert_eq!(given, (Duration::ZERO, Duration::from_secs(60)));
     }

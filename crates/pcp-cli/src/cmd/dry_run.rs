@@ -1,7 +1,6 @@
 //! `--dry-run`: what a hook verb would do.
 
-use futures_util::future::join_all;
-use pcp_client::{Change, Evidence, Failure, Forecast, Order, Reason, Sessions, Step, forecast};
+use pcp_client::{Change, Evidence, Failure, Forecast, Order, Reason, Sessions, Step, forecast_all};
 use serde::Serialize;
 
 use super::with_notices;
@@ -36,6 +35,7 @@ pub(super) struct PgpoolDryRun {
     change: Option<String>,
     sessions: Option<&'static str>,
     set_down: Vec<NodeJson>,
+    left_down: Vec<NodeJson>,
 }
 
 /// Asks every Pgpool and prints what would be done there. Nothing is changed.
@@ -45,14 +45,13 @@ pub(super) async fn dry_run<E: Evidence>(
     args: &HookArgs,
     settings: &Settings,
 ) -> Exit {
-    let ask = async |target: &crate::settings::Target| {
-        let connect = with_notices(&target.connector, &args.output);
-        let told = forecast(&connect, &target.credentials, order).await;
-        PgpoolDryRun::of(target.connector.endpoint.to_string(), told)
-    };
-    let pgpools = join_all(settings.targets.iter().map(ask)).await;
-    let exit = Exit::combine(pgpools.iter().map(|(exit, _)| *exit));
-    let pgpools: Vec<_> = pgpools.into_iter().map(|(_, pgpool)| pgpool).collect();
+    let connects: Vec<_> =
+        settings.targets.iter().map(|target| with_notices(&target.connector, &args.output)).collect();
+    let credentials = settings.targets.iter().map(|target| &target.credentials);
+    let told = forecast_all(connects.iter().zip(credentials), order).await;
+    let told = settings.endpoints().zip(told).map(|(endpoint, told)| PgpoolDryRun::of(endpoint.to_string(), told));
+    let (exits, pgpools): (Vec<_>, Vec<_>) = told.unzip();
+    let exit = Exit::of_several(&exits, settings.require);
     let document = DryRun {
         schema_version: output::SCHEMA_VERSION,
         command: matter.verb,
@@ -90,6 +89,7 @@ impl PgpoolDryRun {
             change: None,
             sessions: None,
             set_down: Vec::new(),
+            left_down: Vec::new(),
         };
         match told {
             Err(failure) => {
@@ -97,7 +97,11 @@ impl PgpoolDryRun {
                 (exit, Self { exit_code: exit.code(), error: Some(output::chain(&failure)), ..nothing })
             }
             Ok(told) => {
-                let exit = if matches!(told.step, Step::Refuse { .. }) { Exit::Refused } else { Exit::Done };
+                let exit = match told.step {
+                    Step::Refuse { .. } => Exit::Refused,
+                    _ if told.left_down.is_empty() => Exit::Done,
+                    _ => Exit::Partial,
+                };
                 let forecast = Self {
                     exit_code: exit.code(),
                     node: Some(NodeJson::of(&told.node)),
@@ -113,6 +117,7 @@ impl PgpoolDryRun {
                         Sessions::All => "all",
                     }),
                     set_down: told.set_down.iter().map(NodeJson::of).collect(),
+                    left_down: told.left_down.iter().map(NodeJson::of).collect(),
                     ..nothing
                 };
                 (exit, forecast)
@@ -131,9 +136,11 @@ impl PgpoolDryRun {
         if let Some(sessions) = self.sessions.filter(|_| self.change.is_some()) {
             text.push_str(&format!("; sessions dropped: {sessions}"));
         }
-        if !self.set_down.is_empty() {
-            let nodes: Vec<_> = self.set_down.iter().map(|node| node.id.to_string()).collect();
-            text.push_str(&format!("; sets down node {}", nodes.join(", ")));
+        for (what, nodes) in [("sets down", &self.set_down), ("would leave down", &self.left_down)] {
+            if !nodes.is_empty() {
+                let nodes: Vec<_> = nodes.iter().map(|node| node.id.to_string()).collect();
+                text.push_str(&format!("; {what} node {}", nodes.join(", ")));
+            }
         }
         if let Some(error) = &self.error {
             text.push_str(&format!("  {error}"));

@@ -1,16 +1,18 @@
 //! What the hook verbs share: reach a goal on every Pgpool, print the verdict.
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use pcp_client::{Evidence, Order, Report, Want, converge_all};
+use pcp_client::{Evidence, FirstThatKnows, NodeName, Order, Report, Want, converge_all};
 use tracing::warn;
 
 use super::dry_run::dry_run;
+use super::efm::AskedEfm;
 use super::start::{Pgpools, start};
 use super::{block_on, ended_by_signal, run_to_end, with_notices};
 use crate::args::{Effect, HookArgs};
 use crate::exit::Exit;
+use crate::hold::Holds;
 use crate::lock::Lock;
 use crate::output;
 use crate::settings::{Env, Settings, Witness};
@@ -70,12 +72,17 @@ enum Ended {
 fn carry_out(matter: &Matter<'_>, args: &HookArgs, settings: &Settings) -> Ended {
     let node = settings.node(matter.node.clone());
     let failed = matter.failed.map(|failed| settings.node(failed.clone()));
+    let held = held(settings);
     let order = Order {
         failed: failed.as_ref(),
+        held: &held,
         last_node: args.last_node(),
         ..Order::new(&node, matter.want, settings.options())
     };
-    let order = order.with_evidence(&settings.postgres);
+    // EFM waits for the hooks that it calls, and may not answer meanwhile: only Pgpool's own is to ask it.
+    let efm = AskedEfm::of(settings).filter(|_| matches!(matter.want, Want::Follower(_)));
+    let evidence = FirstThatKnows(settings.postgres.clone(), efm);
+    let order = order.with_evidence(&evidence);
     match args.effect() {
         Effect::DryRun => Ended::Forecast(block_on(dry_run(matter, &order, args, settings))),
         Effect::Change => Ended::Run(match run_to_end(reach(&order, args, settings)) {
@@ -85,6 +92,17 @@ fn carry_out(matter: &Matter<'_>, args: &HookArgs, settings: &Settings) -> Ended
             }
             Err(error) => Verdict::without_reports(matter, Exit::Unreachable, &format!("it cannot start: {error}")),
         }),
+    }
+}
+
+/// Returns the nodes that somebody holds. Marks that cannot be read are no reason to do nothing.
+fn held(settings: &Settings) -> Vec<NodeName> {
+    match Holds::load(&settings.state_dir) {
+        Ok(holds) => holds.names(SystemTime::now()),
+        Err(error) => {
+            warn!(error = output::chain(&error), "going on as if no node were held");
+            Vec::new()
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod attach;
 mod detach;
 mod doctor;
 mod dry_run;
+mod efm;
 mod follow;
 mod hold;
 mod hook;

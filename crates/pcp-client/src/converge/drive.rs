@@ -9,7 +9,6 @@ use tracing::{Instrument, debug, info_span};
 use super::goal::others_down;
 use super::pauses::Pauses;
 use super::restore::RESTORE_LIMIT;
-use super::see::membership;
 use super::{Change, Failure, Goal, Memory, Order, Remark, Report, Step, Time, Want, plan};
 use crate::fleet::{Seat, Table};
 use crate::observe::{Node, View};
@@ -56,7 +55,7 @@ pub(super) struct Run<'a, C, E> {
     pub(super) connect: &'a C,
     pub(super) credentials: &'a Credentials,
     pub(super) order: &'a Order<'a, E>,
-    seat: Seat<'a>,
+    pub(super) seat: Seat<'a>,
     started: Instant,
     pub(super) memory: Memory,
     /// What was last seen.
@@ -157,18 +156,9 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
         self.failing_since = None;
         let goal = match self.goal.clone() {
             Some(goal) => goal,
-            None => match self.resolve(&view).await {
-                Ok(goal) => {
-                    if self.seat.is_shared() {
-                        let membership = membership(&mut client, &view).await;
-                        debug!(?membership, "found");
-                        self.seat
-                            .post_found(membership, view.node(goal.node).map(Node::address).unwrap_or_default());
-                    }
-                    goal
-                }
+            None => match self.take_seat(&mut client, &view).await {
+                Ok(goal) => goal,
                 Err(failure) => {
-                    self.seat.post_silence();
                     client.close().await;
                     return Err(failure);
                 }
@@ -208,7 +198,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
     /// Looks and finds out until the first step is known that is more than a question.
     pub(super) async fn foresee(&mut self) -> Result<(Goal, View, Step), Failure> {
         loop {
-            let (client, view) = match self.observe().await {
+            let (mut client, view) = match self.observe().await {
                 Ok(observed) => observed,
                 Err(error) => {
                     self.judge(error)?;
@@ -219,9 +209,14 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
                     continue;
                 }
             };
+            let goal = match self.goal.clone() {
+                Some(goal) => Ok(goal),
+                None => self.take_seat(&mut client, &view).await,
+            };
             client.close().await;
-            let goal = self.resolve(&view).await?;
+            let goal = goal?;
             self.memory.observe(&goal, &view, self.elapsed());
+            self.view = Some(view.clone());
             match self.plan(&goal, &view) {
                 Step::Ask(question) => self.find_out(question, &view).await,
                 step => return Ok((goal, view, step)),
@@ -251,13 +246,17 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             if !self.seat.are_others_known() {
                 return Ok(Some("the other Pgpools to say which backend the id means there".to_owned()));
             }
-            if let Some(there) = self.seat.other_backend() {
-                let here = self.view.as_ref().and_then(|view| view.node(goal.node)).map(Node::address);
-                return Err(ResolveError::Differs { id: goal.node, here: here.unwrap_or_default(), there }.into());
-            }
+            self.compare_backends(goal)?;
         }
         let leave = !self.seat.acts() && self.quiet_since.elapsed() < LEADER_PATIENCE;
         Ok(leave.then(|| "the watchdog's leader to act".to_owned()))
+    }
+
+    /// Checks that the node is the same backend on the other Pgpools, as far as they have told.
+    pub(super) fn compare_backends(&self, goal: &Goal) -> Result<(), Failure> {
+        let Some(there) = self.seat.other_backend() else { return Ok(()) };
+        let here = self.view.as_ref().and_then(|view| view.node(goal.node)).map(Node::address);
+        Err(ResolveError::Differs { id: goal.node, here: here.unwrap_or_default(), there }.into())
     }
 
     /// Decides whether to go on after the state could not be read.
@@ -319,6 +318,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             after: None,
             others_down: Vec::new(),
             left_down: Vec::new(),
+            held: Vec::new(),
             remarks: self.remarks,
             changes: self.changes,
             asked: self.asked,
@@ -327,6 +327,8 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
         if let Some((goal, view)) = self.goal.zip(self.view) {
             report.after = view.node(goal.node).cloned();
             report.others_down = others_down(&view, goal.node).cloned().collect();
+            report.held =
+                others_down(&view, goal.node).filter(|node| goal.held.contains(&node.id)).cloned().collect();
             report.left_down = goal.left_down(&view).into_iter().cloned().collect();
             let tells_no_role = report.after.as_ref().is_some_and(|node| node.role.is_none());
             if tells_no_role && goal.want != Want::Detached {

@@ -1,12 +1,15 @@
 //! What a run would do.
 
+use futures_util::future::join_all;
 use pcp_proto::Credentials;
+use pcp_proto::message::NodeStatus;
 
 use super::drive::Run;
-use super::{Change, Failure, Order, Step, Want};
+use super::plan::wait;
+use super::{Change, Failure, Goal, Order, Reason, Step, Want};
 use crate::fleet::Table;
 use crate::observe::{Node, View};
-use crate::{Connect, Evidence};
+use crate::{Connect, Evidence, NodeName};
 
 /// What a run would do first, and what that would cost.
 #[derive(Clone, Debug)]
@@ -20,6 +23,9 @@ pub struct Forecast {
     pub sessions: Sessions,
     /// Nodes that the step sets down beside the one that it names.
     pub set_down: Vec<Node>,
+    /// Nodes that somebody would have to look after, as far as the first step tells; see
+    /// [`Goal::left_down`](super::Goal::left_down).
+    pub left_down: Vec<Node>,
 }
 
 /// Sessions of Pgpool's clients.
@@ -48,12 +54,50 @@ pub async fn forecast<C: Connect, E: Evidence>(
     let table = Table::new(1);
     let mut run = Run::new(connect, credentials, order, table.seat(0));
     let (goal, view, step) = run.foresee().await?;
+    tell(goal, view, step, order.want)
+}
+
+/// Reads the state of every Pgpool and tells what [`converge_all`](crate::converge_all) would do first on each, in
+/// their order. Nothing is changed.
+///
+/// Where another member of a watchdog cluster acts, the step is to wait for it.
+pub async fn forecast_all<'a, C, E>(
+    pgpools: impl IntoIterator<Item = (&'a C, &'a Credentials)>,
+    order: &Order<'_, E>,
+) -> Vec<Result<Forecast, Failure>>
+where
+    C: Connect + 'a,
+    E: Evidence,
+{
+    let pgpools: Vec<_> = pgpools.into_iter().collect();
+    let table = Table::new(pgpools.len());
+    let seats = pgpools.iter().enumerate().map(|(at, &(connect, credentials))| (at, connect, credentials));
+    let mut runs: Vec<_> =
+        seats.map(|(at, connect, credentials)| Run::new(connect, credentials, order, table.seat(at))).collect();
+    let seen = join_all(runs.iter_mut().map(Run::foresee)).await;
+    let told = runs.iter().zip(seen).map(|(run, seen)| {
+        let (goal, view, mut step) = seen?;
+        if matches!(step, Step::Act(..)) {
+            if matches!(order.name, NodeName::Id(_)) {
+                run.compare_backends(&goal)?;
+            }
+            if !run.seat.acts() {
+                step = wait("the watchdog's leader to act".to_owned());
+            }
+        }
+        tell(goal, view, step, order.want)
+    });
+    told.collect()
+}
+
+fn tell(goal: Goal, view: View, step: Step, want: Want) -> Result<Forecast, Failure> {
     let node = view.node(goal.node).cloned().ok_or_else(|| Failure::Refused {
         reason: format!("Pgpool has no node {} any more", goal.node),
         source: None,
     })?;
-    let (sessions, set_down) = consequences(&step, &view, order.want);
-    Ok(Forecast { node, step, sessions, set_down })
+    let (sessions, set_down) = consequences(&step, &view, want);
+    let left_down = left_down(&goal, &view, &step);
+    Ok(Forecast { node, step, sessions, set_down, left_down })
 }
 
 fn consequences(step: &Step, view: &View, want: Want) -> (Sessions, Vec<Node>) {
@@ -70,4 +114,18 @@ fn consequences(step: &Step, view: &View, want: Want) -> (Sessions, Vec<Node>) {
             (Sessions::All, others.cloned().collect())
         }
     }
+}
+
+/// Returns the nodes that are down now, or by this step, and that the run is not known to bring back.
+fn left_down(goal: &Goal, view: &View, step: &Step) -> Vec<Node> {
+    let is_set_down = |node: &Node| match *step {
+        Step::Act(Change::Detach(id), reason) => reason != Reason::Cycle && node.id == id,
+        Step::Act(Change::Promote(id), _) => node.id != id,
+        _ => false,
+    };
+    let mut then = view.clone();
+    for node in then.nodes.iter_mut().filter(|node| is_set_down(node)) {
+        node.status = Some(NodeStatus::Down);
+    }
+    goal.left_down(&then).into_iter().cloned().collect()
 }

@@ -100,6 +100,17 @@ impl Memory {
         }
     }
 
+    /// Forgets what is known of the nodes that a promotion of this run set down, and returns those that may be attached:
+    /// what is not proven to be a standby by then does not come back.
+    pub fn doubt(&mut self, goal: &Goal) -> Vec<NodeId> {
+        let nodes: Vec<_> =
+            self.set_down_by_promotion.iter().copied().filter(|&node| goal.may_attach(node)).collect();
+        nodes.iter().for_each(|node| {
+            self.recovery.remove(node);
+        });
+        nodes
+    }
+
     /// Returns the nodes that this run set down and that do not have to be, as far as `view` still shows them down.
     pub fn half_done(&self, goal: &Goal, view: &View) -> Vec<NodeId> {
         let mut nodes = self.to_restore(goal);
@@ -109,14 +120,15 @@ impl Memory {
 
     /// Returns the nodes that this run set down and that do not have to be, whatever became of them.
     ///
-    /// The node of a cycle is one, and so is what a promotion set down. A primary that was displaced is not: the
-    /// caller named another one.
+    /// The node of a cycle is one, and so is a proven standby that a promotion set down: any other may be the old
+    /// primary. A primary that was displaced is not: the caller named another one.
     pub(super) fn to_restore(&self, goal: &Goal) -> Vec<NodeId> {
         let sent_for = |reason| self.sent.iter().filter(move |sent| sent.reason == reason);
         let taken_back = |node| sent_for(Reason::TakeBack).any(|sent| sent.change.node() == node);
         let cycled = sent_for(Reason::Cycle).map(|sent| sent.change.node()).filter(|&node| !taken_back(node));
-        let set_down = self.set_down_by_promotion.iter().copied().filter(|&node| goal.may_attach(node));
-        let mut nodes: Vec<_> = cycled.chain(set_down).collect();
+        let is_proven = |node| matches!(self.recovery.get(node), Some((Recovery::InRecovery, _)));
+        let set_down = self.set_down_by_promotion.iter().filter(|node| goal.may_attach(**node) && is_proven(node));
+        let mut nodes: Vec<_> = cycled.chain(set_down.copied()).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
@@ -224,6 +236,9 @@ mod tests {
         ] {
             let mut memory = Memory::default();
             memory.record(sent.0, sent.1, &view(seen), Duration::ZERO);
+            for (question, answer) in [recovery(2, Recovery::InRecovery), recovery(0, Recovery::NotInRecovery)] {
+                memory.learn(question, answer, Duration::ZERO);
+            }
             assert_eq!(ids(memory.half_done(&primary, &view(now))), half_done, "{sent:?}");
             assert_eq!(memory.may_be_half_done(), matches!(sent.1, Reason::Cycle) || sent == promote);
             memory.forget_last_change();
@@ -231,8 +246,14 @@ mod tests {
         }
         let mut memory = Memory::default();
         memory.record(promote.0, promote.1, &view("up standby, up standby, up standby"), Duration::ZERO);
+        let down = view("down standby, up primary, down standby");
+        let (question, answer) = recovery(2, Recovery::InRecovery);
+        memory.learn(question, answer, Duration::ZERO);
+        assert_eq!(ids(memory.half_done(&primary, &down)), [2], "0 is not proven to be a standby");
+        assert_eq!((ids(memory.doubt(&primary)), ids(memory.half_done(&primary, &down))), (vec![0, 2], vec![]));
+        memory.learn(question, Answer::Recovery(Recovery::InRecovery), Duration::ZERO);
         (primary.failed, primary.held) = (Some(0.try_into().unwrap()), vec![2.try_into().unwrap()]);
-        assert!(memory.half_done(&primary, &view("down standby, up primary, down standby")).is_empty());
+        assert!(memory.half_done(&primary, &down).is_empty());
 
         // What was taken back stays down.
         let mut memory = Memory::default();

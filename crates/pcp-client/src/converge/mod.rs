@@ -9,6 +9,7 @@
 
 mod act;
 mod ask;
+mod attach;
 mod change;
 mod drive;
 mod forecast;
@@ -28,7 +29,7 @@ mod test;
 pub use change::{Change, Reason};
 pub use drive::converge;
 pub(crate) use drive::converge_in_seat;
-pub use forecast::{Forecast, Sessions, forecast};
+pub use forecast::{Forecast, Sessions, forecast, forecast_all};
 pub use goal::{Goal, LastNode, Proof, Want};
 pub use memory::{Answer, Memory, Question};
 pub use order::{Options, Order};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Goal, LastNode, Memory, Proof, Question, Reason, Want, primary};
+use super::{Change, Goal, LastNode, Memory, Question, Reason, Want, attach, primary};
 use crate::Recovery;
 use crate::observe::{Node, View};
 
@@ -52,28 +52,30 @@ pub fn plan(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
         return refuse(format!("Pgpool has no node {} any more", goal.node));
     };
     let plan = Planner { goal, memory, view, time, node };
+    match next_step(&plan) {
+        Step::Wait { reason } => wait(reason + &plan.long_search()),
+        step => step,
+    }
+}
+
+fn next_step(plan: &Planner<'_>) -> Step {
     if let Some(change) = plan.change_under_way() {
         return wait(format!("Pgpool to carry out: {change}"));
     }
-    if memory.has_acted_for(Reason::TakeBack) && node.is_down() {
-        return refuse(format!(
-            "with node {node} attached, Pgpool took a node for the primary that nobody named, so it was detached again"
-        ));
+    if let Some(step) = attach::taken_back(plan) {
+        return step;
     }
-    if plan.primary_moved_by_attach() {
-        return plan.detach(node, Reason::TakeBack);
-    }
-    if goal.is_met(view) {
+    if plan.goal.is_met(plan.view) {
         return plan.settle();
     }
-    match goal.want {
+    match plan.goal.want {
         Want::Detached => plan.detach_goal(),
-        Want::Primary => primary::become_primary(&plan),
-        Want::Attached if node.is_attached() => primary::find_primary(&plan),
-        Want::Standby | Want::Follower(_) if node.is_attached() => plan.await_other_primary(),
+        Want::Primary => primary::become_primary(plan),
+        Want::Attached if plan.node.is_attached() => primary::find_primary(plan),
+        Want::Standby | Want::Follower(_) if plan.node.is_attached() => attach::await_other_primary(plan),
         Want::Attached => plan.attach(),
-        Want::Standby => plan.attach_standby(),
-        Want::Follower(proof) => plan.attach_follower(proof),
+        Want::Standby => attach::attach_standby(plan),
+        Want::Follower(proof) => attach::attach_follower(plan, proof),
     }
 }
 
@@ -94,22 +96,6 @@ impl Planner<'_> {
         let overdue =
             self.time.elapsed.saturating_sub(last.at) >= CHANGE_PATIENCE && self.view.searching().is_none();
         (!last.change.is_visible(self.view) && !overdue).then_some(last.change)
-    }
-
-    /// Tells whether the node that this run attached made Pgpool take a node for the primary that nobody named: it
-    /// asks every node for its role after an attach, and among several that take writes it may choose another one
-    /// than before.
-    fn primary_moved_by_attach(&self) -> bool {
-        let before = self.memory.primary_at_first().and_then(|id| self.view.node(id));
-        // Where the primary of before is down, a failover is under way, and that is somebody else's business.
-        let moved = before.is_some_and(|before| before.is_attached() && !before.is_primary())
-            && self.view.primary().is_some();
-        let wrong = match self.goal.want {
-            Want::Attached => moved,
-            Want::Standby | Want::Follower(_) => moved || self.node.is_primary(),
-            Want::Primary | Want::Detached => false,
-        };
-        wrong && self.node.is_attached() && self.memory.has_sent(Change::Attach(self.node.id))
     }
 
     /// Waits until the wanted state has lasted: Pgpool may take an attach or a new primary back a moment later.
@@ -170,61 +156,6 @@ impl Planner<'_> {
         }
     }
 
-    /// Attaches the node unless it is known to be no standby.
-    fn attach_standby(&self) -> Step {
-        match self.recovery(self.node) {
-            Err(ask) => ask,
-            Ok(Recovery::NotInRecovery) => self.refuse_writable(),
-            Ok(_) => self.attach(),
-        }
-    }
-
-    /// Attaches the node once it answers and is proven a standby as far as it has to be.
-    fn attach_follower(&self, proof: Proof) -> Step {
-        if let Some(node) = self.view.searching() {
-            return self.await_search(node);
-        }
-        // An old primary that is the present one is the new one: which node failed is not known.
-        let is_old_the_new_one = self.view.primary().is_some_and(|primary| self.goal.failed == Some(primary.id));
-        let proof = if is_old_the_new_one { Proof::InRecovery } else { proof };
-        if self.view.has_primary_role() && self.view.primary().is_none() {
-            return wait("a primary: Pgpool has none".to_owned());
-        }
-        match self.answers(self.node) {
-            Err(ask) => return ask,
-            Ok(false) => return wait(format!("the PostgreSQL of node {} to answer", self.node)),
-            Ok(true) => {}
-        }
-        match (self.recovery(self.node), proof) {
-            (Err(ask), _) => ask,
-            (Ok(Recovery::NotInRecovery), _) => self.refuse_writable(),
-            (Ok(Recovery::Unknown { reason }), Proof::InRecovery) => refuse(format!(
-                "node {} may be the old primary, and is not proven to be a standby: {reason}; when it is one, attach it \
-                 by hand (pcpctl attach {} s)",
-                self.node,
-                self.node.address()
-            )),
-            (Ok(_), _) => self.attach(),
-        }
-    }
-
-    fn refuse_writable(&self) -> Step {
-        refuse(format!(
-            "the PostgreSQL of node {} is not in recovery: attached as a standby, it would be a second node that takes \
-             writes",
-            self.node
-        ))
-    }
-
-    /// Waits for another node to become the primary: that is for the hook which attaches that node.
-    fn await_other_primary(&self) -> Step {
-        match (self.view.searching(), self.view.primary()) {
-            (Some(node), _) => self.await_search(node),
-            (None, Some(_)) => wait(format!("another primary: Pgpool takes node {} itself for it", self.node)),
-            (None, None) => wait("a primary: Pgpool has none".to_owned()),
-        }
-    }
-
     pub(super) fn await_search(&self, old: &Node) -> Step {
         let limit = match self.view.server.search_primary_node_timeout {
             Some(timeout) if timeout.is_zero() => "without end (search_primary_node_timeout = 0)".to_owned(),
@@ -232,6 +163,22 @@ impl Planner<'_> {
             None => "until it finds one".to_owned(),
         };
         wait(format!("Pgpool to find a primary in the place of node {old}: it searches {limit}"))
+    }
+
+    /// Names the limit of a search that does not show and that this run would not outlast: while it looks for a
+    /// primary, Pgpool carries out nothing.
+    fn long_search(&self) -> String {
+        let may_run =
+            self.view.has_primary_role() && self.view.primary().is_none() && self.view.searching().is_none();
+        let whole = self.time.elapsed.saturating_add(self.time.remaining);
+        let limit = match self.view.server.search_primary_node_timeout.filter(|_| may_run) {
+            Some(Duration::ZERO) => "0, without end".to_owned(),
+            Some(limit) if limit >= whole => format!("{} s, more than this command waits", limit.as_secs()),
+            _ => return String::new(),
+        };
+        format!(
+            "; search_primary_node_timeout is {limit}: Pgpool may be searching, and carries out nothing meanwhile"
+        )
     }
 
     /// Returns whether the node's PostgreSQL answers, or the step that finds out.
@@ -337,47 +284,24 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_that_nobody_named_is_taken_back() {
-        let attached = |after| [Ok(DETACHED), Err(attach(2)), Ok(after)];
-        for after in ["up standby, up standby, up primary", "up standby, up primary, up standby"] {
-            for want in [Want::Attached, Want::Standby] {
-                assert_eq!(next(&goal(2, want), &attached(after), 60), act(take_back(2)), "{want:?}: {after}");
-            }
+    fn a_search_that_does_not_show_is_named_where_the_run_does_not_outlast_it() {
+        let goal = goal(1, Want::Standby);
+        for (nodes, timeout, named) in [
+            (NO_PRIMARY, Some(0), "search_primary_node_timeout is 0, without end: Pgpool may be searching"),
+            (NO_PRIMARY, Some(300), "search_primary_node_timeout is 300 s, more than this command waits"),
+            (NO_PRIMARY, Some(60), "search_primary_node_timeout is 60 s, more than this command waits"),
+            (NO_PRIMARY, Some(59), ""),
+            (NO_PRIMARY, None, ""),
+            ("up standby, up primary, up standby", Some(300), ""),
+        ] {
+            let mut seen = view(nodes);
+            seen.server.search_primary_node_timeout = timeout.map(Duration::from_secs);
+            let time = Time { elapsed: Duration::from_secs(20), remaining: Duration::from_secs(40), ..TIME };
+            let step = decide(&goal, &Memory::default(), &seen, time);
+            assert_waits_for(&step, named);
+            let is_named = format!("{step:?}").contains("search_primary_node_timeout");
+            assert_eq!(is_named, !named.is_empty(), "{step:?}");
         }
-        // Somebody detached the primary meanwhile: that is a failover.
-        let failover = attached("down standby, up primary, up standby");
-        assert_waits_for(&next(&goal(2, Want::Standby), &failover, 60), "to last");
-        // The node was up before this run: it is not ours to detach.
-        let past = [Ok(HEALTHY), Ok("up standby, up standby, up primary")];
-        assert_waits_for(&next(&goal(2, Want::Standby), &past, 60), "another primary");
-
-        let goal = goal(2, Want::Standby);
-        let mut memory = Memory::default();
-        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
-        record(&mut memory, attach(2));
-        record(&mut memory, take_back(2));
-        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
-        let time = Time { elapsed: Duration::ZERO, remaining: Duration::MAX, settle: Duration::ZERO };
-        let step = decide(&goal, &memory, &view(DETACHED), time);
-        assert!(matches!(&step, Step::Refuse { reason } if reason.contains("nobody named")), "{step:?}");
-    }
-
-    #[test]
-    fn a_detach_that_takes_back_is_sent_again_when_it_was_lost() {
-        const WRONG: &str = "up standby, up standby, up primary";
-        let goal = goal(2, Want::Standby);
-        let mut memory = Memory::default();
-        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
-        record(&mut memory, attach(2));
-        memory.observe(&goal, &view(WRONG), Duration::ZERO);
-        record(&mut memory, take_back(2));
-        let step = |nodes, elapsed| {
-            let time =
-                Time { elapsed: Duration::from_secs(elapsed), remaining: Duration::MAX, settle: Duration::ZERO };
-            decide(&goal, &memory, &view(nodes), time)
-        };
-        assert_waits_for(&step(WRONG, 4), "carry out: detach 2");
-        assert_eq!(step(WRONG, 5), act(take_back(2)), "nobody says that it was detached while it is up");
     }
 
     #[test]
@@ -419,61 +343,5 @@ mod tests {
         assert_refused(&told(true), "the last one that is up, and its PostgreSQL answers");
         goal.last_node = LastNode::GivenUp;
         assert_eq!(next(&goal, &[Ok(alone)], 60), act(detach(2)));
-    }
-
-    #[test]
-    fn a_node_that_takes_writes_is_not_attached_as_a_standby() {
-        for want in [Want::Standby, Want::Follower(Proof::Answers), Want::Follower(Proof::InRecovery)] {
-            let goal = goal(2, want);
-            let step = told(&goal, DETACHED, &[answering(2), recovery(2, Recovery::NotInRecovery)]);
-            assert_refused(&step, "not in recovery");
-            let step = told(&goal, DETACHED, &[answering(2), recovery(2, Recovery::InRecovery)]);
-            assert_eq!(step, act(attach(2)), "{want:?}");
-        }
-        // Whoever says that it is a standby is believed where nobody knows better.
-        assert_eq!(next(&goal(2, Want::Standby), &[Ok(DETACHED)], 60), act(attach(2)));
-    }
-
-    #[test]
-    fn a_follower_is_attached_when_it_answers_and_behind_an_unknown_primary_only_when_it_is_proven() {
-        let unknown = || recovery(2, Recovery::Unknown { reason: "no login".to_owned() });
-        let (plain, doubtful) =
-            (goal(2, Want::Follower(Proof::Answers)), goal(2, Want::Follower(Proof::InRecovery)));
-        for goal in [&plain, &doubtful] {
-            assert_eq!(told(goal, HEALTHY, &[]), Step::Done, "it is attached");
-            assert_eq!(told(goal, DETACHED, &[]), Step::Ask(Question::Answers(goal.node)));
-            let silent = (Question::Answers(goal.node), Answer::Answers(false));
-            assert_waits_for(&told(goal, DETACHED, &[silent]), "PostgreSQL of node 2 (10.0.0.2:5432) to answer");
-            assert_waits_for(&told(goal, "down primary, up standby, down standby", &[]), "it searches");
-            assert_waits_for(&told(goal, "down standby, up standby, down standby", &[]), "Pgpool has none");
-            assert_eq!(
-                told(goal, "up, up, down", &[answering(2), recovery(2, Recovery::InRecovery)]),
-                act(attach(2))
-            );
-        }
-        assert_eq!(told(&plain, DETACHED, &[answering(2), unknown()]), act(attach(2)));
-        let behind_the_present_one = Goal { failed: Some(0.try_into().unwrap()), ..plain.clone() };
-        let facts = [answering(2), unknown()];
-        assert_refused(&told(&behind_the_present_one, DETACHED, &facts), "not proven to be a standby");
-        let behind_another = Goal { failed: Some(1.try_into().unwrap()), ..plain.clone() };
-        assert_eq!(told(&behind_another, DETACHED, &facts), act(attach(2)));
-        let refused = told(&doubtful, DETACHED, &[answering(2), unknown()]);
-        assert_refused(&refused, "may be the old primary, and is not proven to be a standby: no login");
-        assert_refused(&refused, "pcpctl attach 10.0.0.2:5432 s");
-    }
-
-    #[test]
-    fn what_postgresql_said_is_asked_again_after_a_second() {
-        let goal = goal(2, Want::Follower(Proof::Answers));
-        let mut memory = Memory::default();
-        let view = view(DETACHED);
-        memory.observe(&goal, &view, Duration::ZERO);
-        memory.learn(Question::Answers(goal.node), Answer::Answers(false), Duration::ZERO);
-        let at = |elapsed| {
-            let time = Time { elapsed: Duration::from_millis(elapsed), ..TIME };
-            plan(&goal, &memory, &view, time)
-        };
-        assert_waits_for(&at(1000), "to answer");
-        assert_eq!(at(1001), Step::Ask(Question::Answers(goal.node)));
     }
 }

@@ -23,6 +23,8 @@ pub struct Report {
     pub others_down: Vec<Node>,
     /// Those of them that somebody has to look after; see [`Goal::left_down`](super::Goal::left_down).
     pub left_down: Vec<Node>,
+    /// Those of them that the order holds.
+    pub held: Vec<Node>,
     /// What a reader of the result should know besides.
     pub remarks: Vec<Remark>,
     /// The changes sent, in order; those that undid a half-done step are the last ones.
@@ -85,6 +87,9 @@ pub enum Remark {
     AttachPending(Node),
     /// The run had set this node down, did not reach its goal, and could not ask Pgpool to attach the node again.
     LeftDown(Node),
+    /// A promotion of this run set the node down, the run did not reach its goal, and nobody proved that the node is a
+    /// standby, so it was not attached again.
+    NotProven(Node),
 }
 
 /// Shows the remark as a verdict says it.
@@ -106,6 +111,10 @@ impl fmt::Display for Remark {
             Self::LeftDown(node) => {
                 write!(f, "node {node} was set down on the way and could NOT be attached again: attach it by hand")
             }
+            Self::NotProven(node) => write!(
+                f,
+                "node {node} was set down on the way and is not proven to be a standby: attach it when it is one"
+            ),
         }
     }
 }

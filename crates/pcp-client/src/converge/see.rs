@@ -11,7 +11,7 @@ use tracing::{debug, info};
 use super::drive::Run;
 use super::{Failure, Goal, Memory, Remark};
 use crate::fleet::Membership;
-use crate::observe::{View, observe, observe_again};
+use crate::observe::{Node, View, observe, observe_again};
 use crate::{Client, Connect, Error, ErrorKind, Evidence, NodeName, resolve};
 
 /// How long a watchdog's answer is awaited. 3.5.0 never gives one.
@@ -49,8 +49,19 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
         observe(client).await
     }
 
+    /// Finds the nodes that the order names, and tells the other runs what was found.
+    pub(super) async fn take_seat(&mut self, client: &mut Client<C::Stream>, view: &View) -> Result<Goal, Failure> {
+        let goal = self.resolve(view).await.inspect_err(|_| self.seat.post_silence())?;
+        if self.seat.is_shared() {
+            let membership = membership(client, view).await;
+            debug!(?membership, "found");
+            self.seat.post_found(membership, view.node(goal.node).map(Node::address).unwrap_or_default());
+        }
+        Ok(goal)
+    }
+
     /// Finds the nodes that the order names.
-    pub(super) async fn resolve(&mut self, view: &View) -> Result<Goal, Failure> {
+    async fn resolve(&mut self, view: &View) -> Result<Goal, Failure> {
         let deadline = self.order.options.deadline;
         let order = self.order;
         let Ok(found) = timeout_at(deadline.instant(), resolve(order.name, &view.nodes)).await else {
@@ -98,7 +109,7 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
 }
 
 /// Asks which part the Pgpool has in its watchdog cluster; none where it does not tell in time.
-pub(super) async fn membership<S>(client: &mut Client<S>, view: &View) -> Membership
+async fn membership<S>(client: &mut Client<S>, view: &View) -> Membership
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

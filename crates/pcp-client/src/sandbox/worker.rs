@@ -4,7 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures_util::future::{Either, select};
 use pcp_proto::{Frame, FrameDecoder, FrameError, MAX_REQUEST, RequestKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -13,9 +13,6 @@ use super::answer::{Answer, Reply, Then};
 use super::fault::{Fault, Next, Sent, is_change};
 use super::server::Shared;
 use super::{Standing, World};
-
-/// The bytes of a type and a length field.
-const HEADER: usize = 5;
 
 /// Opens a connection in the world and returns what serves it until either side ends it. `reset` closes it as
 /// rudely as the transport can.
@@ -116,7 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Worker<S> {
         }
     }
 
-    /// Reads the next request; an `Err` inside is the answer to one that cannot be read, `None` the end.
+    /// Reads the next request; an `Err` inside is the answer to one that cannot be read, `None` the end. What follows the
+    /// header of one that cannot be read is read as the next one, as servers do.
     async fn read(&mut self) -> io::Result<Option<Result<Frame<RequestKind>, Reply>>> {
         let mut decoder = FrameDecoder::with_max_length(MAX_REQUEST);
         loop {
@@ -125,7 +123,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Worker<S> {
                 Ok(None) => {}
                 Err(FrameError::TooLong { length, .. } | FrameError::TooShort { length, .. }) => {
                     let length = u32::try_from(length).unwrap_or(u32::MAX);
-                    self.input.advance(HEADER.min(self.input.len()));
                     let refusal = World::refuse_length(length).unwrap_or_else(|| Reply::empty(Then::Close));
                     return Ok(Some(Err(refusal)));
                 }

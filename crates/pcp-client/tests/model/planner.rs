@@ -87,6 +87,8 @@ struct Undoing {
     why: String,
     until: Duration,
     asked: Vec<NodeId>,
+    /// Whether those were asked that can tell which nodes are standbys.
+    has_asked: bool,
 }
 
 enum Looked {
@@ -360,12 +362,33 @@ impl<'a> Model<'a> {
 
     /// Brings back what the run set down.
     fn undo(&mut self, now: Duration, process: &mut Process) -> Result<Looked, String> {
+        if process.undoing.as_ref().is_some_and(|undoing| !undoing.has_asked) {
+            for question in process.memory.doubt(&process.goal).into_iter().map(Question::Recovery) {
+                process.memory.learn(question, self.answer(question), now - process.began);
+            }
+        }
         let left = process.memory.half_done(&process.goal, &self.view);
         let pending = process
             .changes
             .last()
             .is_some_and(|&(at, change, _)| now - at < Duration::from_secs(2) && !change.is_visible(&self.view));
+        let guessed = |node: &NodeId| {
+            let (id, change) = (usize::from(node.get()), Change::Attach(*node));
+            let has_cycled =
+                process.changes.iter().any(|&(_, sent, why)| why == Reason::Cycle && sent.node() == *node);
+            let is_old = self.truth.is_superseded(id) && self.takes_writes(id) && process.hook.node() != id;
+            (is_old && !has_cycled).then_some(change)
+        };
+        let asked = |node: &NodeId| process.undoing.as_ref().is_some_and(|undoing| undoing.asked.contains(node));
+        if let Some(change) = left.iter().filter(|node| !asked(node)).find_map(guessed) {
+            return Err(format!(
+                "old primary on a guess: \"hook {}\" undoes by {change} at {now:?}: {}",
+                process.hook,
+                self.shown(process)
+            ));
+        }
         let Some(undoing) = &mut process.undoing else { return Ok(Looked::Again) };
+        undoing.has_asked = true;
         if now >= undoing.until || (left.is_empty() && !pending) {
             return Ok(Looked::Over(End::Failed(undoing.why.clone())));
         }
@@ -475,7 +498,7 @@ impl Process {
             Change::Attach(node) => Some(node),
             _ => None,
         });
-        self.undoing = Some(Undoing { why, until: now + RESTORE_LIMIT, asked: asked.collect() });
+        self.undoing = Some(Undoing { why, until: now + RESTORE_LIMIT, asked: asked.collect(), has_asked: false });
         self.next_look = now;
     }
 }

@@ -56,9 +56,8 @@ fn decode<'a, K: Kind>(chunks: impl Iterator<Item = &'a [u8]>, max: usize) -> (V
                 Err(error) => return (frames, Some(error)),
             }
         }
-        assert!(buffer.len() <= max.max(4), "{} bytes are held at a cap of {max}", buffer.len());
-        // A growing buffer doubles, and may grow rather than move what is left to the front, over as much that was read.
-        assert!(buffer.capacity() <= 4 * (1 + max + chunk.len()).max(64), "{} bytes reserved", buffer.capacity());
+        assert!(buffer.is_empty(), "{} bytes are left", buffer.len());
+        assert!(decoder.held() <= max.max(4), "{} bytes are held at a cap of {max}", decoder.held());
     }
     (frames, None)
 }

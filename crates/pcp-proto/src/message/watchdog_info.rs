@@ -1,7 +1,12 @@
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::{Body, COMPLETE, Query, Reply, Request, complete, request};
 use crate::{DecodeError, Frame, ReplyKind, RequestKind, Text};
+
+/// The most members that are read; Pgpool has room for 128.
+const MAX_MEMBERS: usize = 256;
 
 /// Asks for the watchdog's view of its cluster. Since 3.5; an error where the watchdog is off.
 ///
@@ -51,7 +56,7 @@ pub struct WatchdogInfo {
 }
 
 /// What the JSON says. Unknown keys are passed over; what a server does not send is `None`.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, serde::Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "PascalCase", default)]
 #[non_exhaustive]
 pub struct WatchdogCluster {
@@ -76,12 +81,12 @@ pub struct WatchdogCluster {
     #[serde(alias = "MasterHostName")]
     pub leader_host_name: Option<String>,
     /// The members, this Pgpool first.
-    #[serde(rename = "WatchdogNodes")]
+    #[serde(rename = "WatchdogNodes", deserialize_with = "members")]
     pub members: Vec<WatchdogMember>,
 }
 
 /// A member of the watchdog's cluster.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, serde::Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "PascalCase", default)]
 #[non_exhaustive]
 pub struct WatchdogMember {
@@ -125,12 +130,42 @@ impl WatchdogInfo {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::WatchdogJson`] where it is no JSON or has values of other types than the known ones.
+    /// [`DecodeError::WatchdogJson`] where it is no JSON object, has values of other types than the known ones, a known key
+    /// twice, or more members than any watchdog.
     pub fn cluster(&self) -> Result<WatchdogCluster, DecodeError> {
-        serde_json::from_str::<serde_json::Map<_, _>>(&self.json.to_string_lossy())
-            .and_then(|object| WatchdogCluster::deserialize(serde_json::Value::Object(object)))
-            .map_err(|error| DecodeError::WatchdogJson { reason: error.to_string() })
+        let json = self.json.to_string_lossy();
+        // What is derived would take a list for an object.
+        if !json.trim_start().starts_with('{') {
+            return Err(DecodeError::WatchdogJson { reason: "it is no object".to_owned() });
+        }
+        serde_json::from_str(&json).map_err(|error| DecodeError::WatchdogJson { reason: error.to_string() })
     }
+}
+
+/// Reads the members one by one, so that a megabyte of them is not made hundreds.
+fn members<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<WatchdogMember>, D::Error> {
+    struct Members;
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<WatchdogMember>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX_MEMBERS} members")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut json: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = json.next_element()? {
+                if members.len() == MAX_MEMBERS {
+                    return Err(A::Error::invalid_length(MAX_MEMBERS.saturating_add(1), &self));
+                }
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+
+    json.deserialize_seq(Members)
 }
 
 impl Reply for WatchdogInfo {
@@ -179,7 +214,10 @@ mod tests {
 
     #[test]
     fn bad_json_is_an_error() {
-        for json in ["", "{", "[]", "{\"NodeCount\":\"x\"}"] {
+        let members = |count| format!("{{\"WatchdogNodes\":[{}]}}", vec!["{}"; count].join(","));
+        let most = WatchdogInfo { json: members(MAX_MEMBERS).into() };
+        assert_eq!(most.cluster().unwrap().members.len(), MAX_MEMBERS);
+        for json in ["", "{", "[]", "{\"NodeCount\":\"x\"}", &members(MAX_MEMBERS + 1)] {
             let info = WatchdogInfo { json: json.into() };
             assert!(matches!(info.cluster(), Err(DecodeError::WatchdogJson { .. })), "{json}");
         }

@@ -1,11 +1,10 @@
 //! `--dry-run`: what a reconcile would do.
 
-use futures_util::future::join_all;
-use pcp_client::{Evidence, Failure, FirstThatKnows, Order, forecast};
+use pcp_client::{Evidence, Failure, FirstThatKnows, Order, forecast_all};
 use serde::Serialize;
 
 use super::Run;
-use super::look::Standing;
+use super::look::{Pgpool, Standing};
 use crate::args::OutputFormat;
 use crate::cmd::dry_run::PgpoolDryRun;
 use crate::exit::Exit;
@@ -37,16 +36,21 @@ impl Run<'_> {
     pub(super) async fn forecast(&self) -> Exit {
         let efm = self.confirmed.as_ref().and_then(|confirmed| confirmed.evidence.clone());
         let evidence = FirstThatKnows(self.settings.postgres.clone(), efm);
-        let (mut exits, nodes) = self.forecast_knowing(&evidence).await;
-        let not_seen = self.pgpools.iter().filter_map(|pgpool| {
+        let (exits, nodes) = self.forecast_knowing(&evidence).await;
+        let unseen = self.pgpools.iter().filter_map(|pgpool| {
             let failure = Failure::Unreachable(pgpool.error()?.clone());
-            Some(PgpoolDryRun::of(pgpool.endpoint(), Err(failure)))
+            Some(PgpoolDryRun::of(pgpool.endpoint(), Err(failure)).1)
         });
-        let (unseen, not_seen): (Vec<_>, Vec<_>) = not_seen.unzip();
-        let seen = self.pgpools.iter().any(|pgpool| pgpool.view().is_some());
-        exits.extend(unseen);
-        exits.extend((seen && nodes.len() < self.wanted.len()).then_some(Exit::Done));
-        let mut exit = Exit::combine(exits);
+        let not_seen = unseen.collect();
+        // As a run judges each Pgpool: what is as it should be does not count.
+        let of_each = self.pgpools.iter().zip(exits).map(|(pgpool, exits)| match pgpool.error() {
+            Some(error) => Exit::from(error),
+            None => Exit::combine(exits),
+        });
+        let of_each: Vec<_> = of_each.collect();
+        let done = of_each.iter().filter(|exit| **exit == Exit::Done).count();
+        let enough = self.settings.require.is_met(done, of_each.len());
+        let mut exit = if enough { Exit::Done } else { Exit::combine(of_each) };
         let mut verdict = format!(
             "DRY RUN: nothing was changed; {} of {} nodes are not as {} says",
             nodes.len(),
@@ -81,32 +85,45 @@ impl Run<'_> {
         exit
     }
 
-    async fn forecast_knowing<E: Evidence>(&self, evidence: &E) -> (Vec<Exit>, Vec<NodeDryRun>) {
-        let (mut exits, mut nodes) = (Vec::new(), Vec::new());
+    /// Returns what is to be expected for what is not as it should be: an exit for each such node by Pgpool, and the
+    /// same by node.
+    async fn forecast_knowing<E: Evidence>(&self, evidence: &E) -> (Vec<Vec<Exit>>, Vec<NodeDryRun>) {
+        let (mut exits, mut nodes) = (vec![Vec::new(); self.pgpools.len()], Vec::new());
         for (at, goal) in self.wanted.iter().enumerate() {
-            let seen = self.pgpools.iter().filter(|pgpool| pgpool.view().is_some());
-            let open = seen.filter_map(|pgpool| Some((pgpool, pgpool.standings.get(at)?)));
-            let open: Vec<_> = open.filter(|(_, standing)| !standing.is_fine()).collect();
-            if open.is_empty() {
+            let standing = |pgpool: &Pgpool<'_>| pgpool.view().and_then(|_| pgpool.standings.get(at)).cloned();
+            if self.pgpools.iter().filter_map(standing).all(|standing| standing.is_fine()) {
                 continue;
             }
             let held = self.not_to_be_attached(goal);
-            let options = self.settings.options();
             let order = Order {
                 held: &held,
                 last_node: self.args.hook.last_node(),
-                ..Order::new(&goal.name, goal.want, options)
+                ..Order::new(&goal.name, goal.want, self.settings.options())
             };
             let order = order.with_evidence(evidence);
-            let told = join_all(open.into_iter().map(async |(pgpool, standing)| {
-                let told = match standing {
-                    Standing::Shared(..) => Err(Failure::Refused { reason: standing.to_string(), source: None }),
-                    _ => forecast(&pgpool.connect, &pgpool.target.credentials, &order).await,
+            let has_it =
+                |pgpool: &&Pgpool<'_>| matches!(standing(pgpool), Some(Standing::Met(_) | Standing::Unmet(_)));
+            let asked = self.pgpools.iter().filter(has_it);
+            let asked = asked.map(|pgpool| (&pgpool.connect, &pgpool.target.credentials));
+            let mut told = forecast_all(asked, &order).await.into_iter();
+            let mut pgpools = Vec::new();
+            for (pgpool, exits) in self.pgpools.iter().zip(&mut exits) {
+                let told = match standing(pgpool) {
+                    None => continue,
+                    Some(Standing::Unmet(_)) => told.next(),
+                    Some(Standing::Met(_)) => {
+                        told.next();
+                        continue;
+                    }
+                    Some(Standing::Unknown(error)) => Some(Err(Failure::Node(error))),
+                    Some(standing) if standing.is_fine() => continue,
+                    Some(standing) => Some(Err(Failure::Refused { reason: standing.to_string(), source: None })),
                 };
-                PgpoolDryRun::of(pgpool.endpoint(), told)
-            }));
-            let (expected, pgpools): (Vec<_>, Vec<_>) = told.await.into_iter().unzip();
-            exits.extend(expected);
+                let Some(told) = told else { continue };
+                let (exit, pgpool) = PgpoolDryRun::of(pgpool.endpoint(), told);
+                exits.push(exit);
+                pgpools.push(pgpool);
+            }
             nodes.push(NodeDryRun { node: goal.shown.to_string(), want: goal.want.to_string(), pgpools });
         }
         (exits, nodes)

@@ -28,8 +28,6 @@ use look::{Patience, Pgpool};
 use source::{Confirmed, Source};
 use verdict::Verdict;
 
-/// The whole time of a reconcile.
-const RECONCILE_LIMIT: Duration = Duration::from_secs(30);
 /// How often what is not as it should be is gone through: a step for one node may undo what another had.
 const MAX_PASSES: usize = 3;
 /// With less time left another pass is not begun: EFM has to be asked once more for it.
@@ -54,7 +52,7 @@ struct Halt {
 pub(super) fn run(args: &ReconcileArgs, env: Env<'_>) -> Exit {
     let started = Instant::now();
     let late = args.caller().exit(Exit::NotVerified);
-    let start = start(&args.hook, RECONCILE_LIMIT, Pgpools::All, late, env);
+    let start = start(&args.hook, args.limit(), Pgpools::All, late, env);
     let verdict = match start.settings {
         Err(error) => Verdict::nothing_done(&Halt::new(Exit::Config, output::chain(&error))),
         Ok(mut settings) => {

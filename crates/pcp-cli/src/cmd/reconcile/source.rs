@@ -5,13 +5,14 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use pcp_client::EfmEvidence;
 use pcp_client::truth::{EfmCommand, EfmCommandError, EfmStatus, Truth, agreed};
-use pcp_client::{EfmEvidence, NodeName};
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use super::Halt;
 use crate::args::TruthArg;
+use crate::cmd::efm;
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Settings;
@@ -46,7 +47,10 @@ impl<'a> Source<'a> {
                     .map_err(|reason| Halt::new(Exit::Config, format!("{}: {reason}", path.display())))?;
                 Kind::Desired { path: path.display().to_string(), truth }
             }
-            TruthArg::Efm(cluster) => Kind::Efm { command: efm_command(cluster, settings)?, first: None },
+            TruthArg::Efm(cluster) => {
+                let command = efm::command(cluster, settings).map_err(|reason| Halt::new(Exit::Config, reason))?;
+                Kind::Efm { command, first: None }
+            }
         };
         Ok(Self { settings, kind })
     }
@@ -86,8 +90,7 @@ impl<'a> Source<'a> {
         let apart = told.elapsed();
         let second = status(command, self.settings).await?;
         agreed(first, &second, apart, None).map_err(|doubt| Halt::new(Exit::Refused, doubt.to_string()))?;
-        let status = in_the_terms_of_pgpool(second, self.settings);
-        Ok(Confirmed { evidence: Some(EfmEvidence { status, port: self.settings.backend_port }) })
+        Ok(Confirmed { evidence: Some(efm::evidence(second, self.settings)) })
     }
 }
 
@@ -104,25 +107,6 @@ fn read_desired_state(path: &Path) -> Result<Truth, String> {
     Truth::from_desired_state(&json).map_err(|error| error.to_string())
 }
 
-fn efm_command(cluster: Option<&str>, settings: &Settings) -> Result<EfmCommand, Halt> {
-    let Some(cluster) = cluster.map(str::to_owned).or_else(|| settings.efm.cluster.clone()) else {
-        return Err(Halt::new(
-            Exit::Config,
-            "no EFM cluster is named: give --efm CLUSTER, or set cluster under [efm] in the configuration",
-        ));
-    };
-    match settings.efm.command.iter().find(|command| command.exists()) {
-        Some(command) => Ok(EfmCommand { command: command.clone(), cluster }),
-        None => {
-            let tried: Vec<_> = settings.efm.command.iter().map(|path| path.display().to_string()).collect();
-            Err(Halt::new(
-                Exit::Config,
-                format!("there is no efm command; set command under [efm]; tried {}", tried.join(", ")),
-            ))
-        }
-    }
-}
-
 async fn status(command: &EfmCommand, settings: &Settings) -> Result<EfmStatus, Halt> {
     let status = command.status(settings.deadline).await;
     info!(command = %command.command.display(), cluster = command.cluster, told = status.is_ok(), "asked EFM");
@@ -135,19 +119,4 @@ async fn status(command: &EfmCommand, settings: &Settings) -> Result<EfmStatus, 
         };
         Halt::new(exit, output::chain(&error))
     })
-}
-
-/// Puts Pgpool's addresses in the place of EFM's, where the address map knows them. One that leads to another port
-/// than the databases' stays: nothing is then known of that node.
-fn in_the_terms_of_pgpool(mut status: EfmStatus, settings: &Settings) -> EfmStatus {
-    let members = status.members.iter_mut().map(|member| &mut member.address);
-    for address in members.chain(&mut status.missing).chain(&mut status.allowed) {
-        let name = settings.node(NodeName::Address { host: address.clone(), port: None });
-        if let NodeName::Address { host, port } = name
-            && port == settings.backend_port
-        {
-            *address = host;
-        }
-    }
-    status
 }
