@@ -137,7 +137,7 @@ fn the_files_of_efm_and_of_pgpool_are_read() -> Result<()> {
         ("CRITICAL", "pgpool.enable is true beside the hooks"),
         ("WARNING", &format!("{pgpool_conf}:2 sets follow_master_command")),
         // The name of the file is that of the cluster, and there is no EFM here.
-        ("NOTE", "there is no efm command to ask for the cluster main"),
+        ("NOTE", "main: there is no efm command on this host"),
     ] {
         let found = findings.iter().find(|finding| finding["seen"].as_str().is_some_and(|s| s.starts_with(seen)));
         let found = found.with_context(|| format!("{seen}: {document}"))?;

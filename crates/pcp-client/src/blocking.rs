@@ -121,6 +121,7 @@ fn not_begun(error: io::Error) -> Report {
         after: None,
         others_down: Vec::new(),
         left_down: Vec::new(),
+        held: Vec::new(),
         remarks: Vec::new(),
         changes: Vec::new(),
         asked: Vec::new(),

@@ -15,7 +15,7 @@ pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, Ou
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
-pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
+pub(crate) use reconcile::{Caller, MONITOR_LIMIT, ReconcileArgs, TruthArg};
 pub(crate) use values::{Ask, Effect, NodeArg, OptionalNode, Require, TypeArg, duration};
 
 const EXIT_CODES: &str = "\

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use futures_util::future::join_all;
-use pcp_client::truth::{EfmCommand, EfmStatus, MemberType};
+use pcp_client::truth::{EfmStatus, MemberType};
 use pcp_client::{Node, NodeName, ResolveError, resolve};
 
 use super::finding::Finding;
 use super::look::Told;
+use crate::cmd::efm;
 use crate::output;
 use crate::settings::Settings;
 
@@ -48,10 +49,10 @@ pub(super) async fn ask_efm(
         let why = "its addresses were not tried: give them as arguments, or run this where EFM's agent runs";
         Box::new(Finding::note("EFM", seen, why))
     };
-    let Some(command) = settings.efm.command.iter().find(|command| command.exists()) else {
-        return Err(note(format!("there is no efm command to ask for the cluster {cluster}")));
-    };
-    let command = EfmCommand { command: command.clone(), cluster };
+    if !settings.efm.command.iter().any(|command| command.exists()) {
+        return Err(note(format!("{cluster}: there is no efm command on this host")));
+    }
+    let command = efm::command(Some(&cluster), settings).map_err(|reason| note(format!("{cluster}: {reason}")))?;
     command.status(settings.deadline).await.map(Some).map_err(|error| note(output::chain(&error)))
 }
 
@@ -114,15 +115,27 @@ pub(super) fn judge(address: &Address, leads: &[Lead<'_>]) -> Vec<Finding> {
                         .write("pcpctl.toml", "backend-port = PORT".to_owned())
                 }
                 (Err(error), _) => {
-                    let why = "hooks for this address fail (exit 6)";
-                    Finding::critical(ABOUT, error.to_string(), why)
-                        .write("pcpctl.toml", "[nodes]")
-                        .write("pcpctl.toml", format!("\"{name}\" = \"BACKEND_HOSTNAME:BACKEND_PORT\""))
+                    let finding =
+                        Finding::critical(ABOUT, error.to_string(), "hooks for this address fail (exit 6)");
+                    match port_of_same_host(error) {
+                        Some(port) => finding.write("pcpctl.toml", format!("backend-port = {port}")),
+                        None => finding
+                            .write("pcpctl.toml", "[nodes]")
+                            .write("pcpctl.toml", format!("\"{name}\" = \"BACKEND_HOSTNAME:BACKEND_PORT\"")),
+                    }
                 }
             };
             finding.on(lead.endpoint)
         })
         .collect()
+}
+
+/// Returns the port that the node of this name has, where only the port is another.
+fn port_of_same_host(error: &ResolveError) -> Option<u16> {
+    let ResolveError::Unknown { name: NodeName::Address { host, port: Some(_) }, nodes } = error else {
+        return None;
+    };
+    nodes.iter().find(|node| node.host == host.as_str()).map(|node| node.port)
 }
 
 /// Finds nodes of a Pgpool to which no address leads, where EFM has told all that it has.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use super::finding::Finding;
 
+const QUOTES: [char; 2] = ['"', '\''];
+
 /// What a line should be.
 pub(super) struct Expected<'a> {
     /// The property.
@@ -40,15 +42,17 @@ impl Host<'_> {
 /// Judges a line that is there.
 pub(super) fn judge(value: &str, expected: &Expected<'_>, host: &Host<'_>) -> Vec<Finding> {
     let key = expected.key;
-    let words: Vec<_> = value.split_whitespace().collect();
+    let bare = value.replace(QUOTES, "");
+    let words: Vec<_> = bare.split_whitespace().collect();
     let seen = |what: String| format!("{key} {what}");
     let mended = |finding: Finding| finding.write("efm.properties", expected.line);
     let critical = |what: String, why: &str| mended(Finding::critical(key, seen(what), why));
     let warning = |what: String, why: &str| mended(Finding::warning(key, seen(what), why));
     let mut findings = Vec::new();
 
-    if value.contains(['"', '\'']) {
-        findings.push(warning("holds quotes".to_owned(), "EFM does not take them off; leave them out"));
+    if value.contains(QUOTES) {
+        let why = "EFM does not take them off: a program of that name is not found";
+        findings.push(critical("holds quotes".to_owned(), why));
     }
     if let Some(syntax) = shell_syntax(&words) {
         let why = "whether EFM uses a shell is not documented: use plain words only";
@@ -187,7 +191,7 @@ mod tests {
             assert_eq!(judged(value), expected, "{value}");
         }
         for (value, expected) in [
-            ("/usr/bin/pcpctl attach \"%h\" %t", "WARNING attach holds quotes"),
+            ("\"/usr/bin/pcpctl\" attach %h %t", "CRITICAL attach holds quotes"),
             ("/usr/bin/pcpctl attach %h %t | logger", "a pipe"),
             ("/usr/bin/pcpctl attach %h %t 2>&1", "a redirection"),
             ("/usr/bin/pcpctl attach %h %t; true", "a list of commands"),

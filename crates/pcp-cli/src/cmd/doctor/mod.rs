@@ -24,7 +24,7 @@ use pcp_client::truth::EfmStatus;
 
 use super::block_on;
 use super::read::Unread;
-use crate::args::{Ask, Cli, Command, ConfigArgs, DoctorArgs};
+use crate::args::{Ask, Cli, Command, ConfigArgs, DoctorArgs, MONITOR_LIMIT};
 use crate::exit::Exit;
 use crate::settings::{self, Env, Layer, Settings, SettingsError, gather};
 use crate::{log, output};
@@ -36,9 +36,8 @@ use report::Report;
 
 /// The whole time.
 const LIMIT: Duration = Duration::from_secs(8);
-/// How long an attach may take unless set otherwise, and how long a reconcile.
+/// How long an attach may take unless set otherwise.
 const ATTACH_LIMIT: Duration = Duration::from_secs(60);
-const RECONCILE_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: &DoctorArgs, env: Env<'_>) -> Exit {
     log::start_stderr(&args.read.output);
@@ -63,7 +62,7 @@ async fn examine(args: &DoctorArgs, layer: &Layer, env: Env<'_>) -> Exit {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/usr/bin/pcpctl"));
     let sources =
         Sources { config: config.config.as_deref(), profile: config.profile.as_deref(), here: layer, hook: &hook };
-    let lines = Lines::new(&program, &sources, hook.deadline.unwrap_or(RECONCILE_LIMIT));
+    let lines = Lines::new(&program, &sources, hook.deadline.unwrap_or(MONITOR_LIMIT));
     let hook_limit = hook.deadline.unwrap_or(ATTACH_LIMIT);
 
     let mut findings = password(layer);

@@ -115,7 +115,7 @@ fn custom_monitor<'a>(value: &impl Fn(&str) -> Option<&'a str>, lines: &Lines, h
     let words: Vec<_> = line.split_whitespace().collect();
     let at = host.find_ours(&words).unwrap_or_default();
     let verb = words.get(at.saturating_add(1)).copied().unwrap_or_default();
-    let mended = format!("{KEY}={} reconcile --efm --monitor {}--deadline 20s", lines.program, lines.options());
+    let mended = format!("{KEY}={} reconcile {}--efm --monitor", lines.program, lines.options());
     if verb != "reconcile" || !words.contains(&"--monitor") {
         let why = "EFM takes every exit code but 0 for a failed database, and fails over a healthy one";
         let shown = if verb == "reconcile" { "reconcile without --monitor" } else { verb };
@@ -135,7 +135,7 @@ fn custom_monitor<'a>(value: &impl Fn(&str) -> Option<&'a str>, lines: &Lines, h
     };
     let joined = words.iter().find_map(|word| word.strip_prefix("--deadline="));
     let deadline = joined.or_else(|| after("--deadline"));
-    let deadline = deadline.and_then(|time| crate::args::duration(time).ok()).unwrap_or(lines.reconcile_limit);
+    let deadline = deadline.and_then(|time| crate::args::duration(time).ok()).unwrap_or(lines.monitor_limit);
     let timeout = value("custom.monitor.timeout").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     if timeout.is_some_and(|timeout| deadline >= timeout) {
         let seen = format!("custom.monitor.timeout is not longer than {}", humantime::format_duration(deadline));

@@ -17,8 +17,8 @@ pub(super) struct Lines {
     options: Vec<String>,
     pub(super) attach: String,
     pub(super) detach: String,
-    /// How long a reconcile takes at most, where its line does not say.
-    pub(super) reconcile_limit: Duration,
+    /// How long a monitor takes at most, where its line does not say.
+    pub(super) monitor_limit: Duration,
 }
 
 /// Where the settings are that a hook is to have.
@@ -33,10 +33,10 @@ pub(super) struct Sources<'a> {
 }
 
 impl Lines {
-    pub(super) fn new(program: &Path, sources: &Sources<'_>, reconcile_limit: Duration) -> Self {
+    pub(super) fn new(program: &Path, sources: &Sources<'_>, monitor_limit: Duration) -> Self {
         let program = program.display().to_string();
         let options = sources.options();
-        let mut lines = Self { program, options, attach: String::new(), detach: String::new(), reconcile_limit };
+        let mut lines = Self { program, options, attach: String::new(), detach: String::new(), monitor_limit };
         lines.attach = lines.load_balancer("attach");
         lines.detach = lines.load_balancer("detach");
         lines

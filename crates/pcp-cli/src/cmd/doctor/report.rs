@@ -77,12 +77,18 @@ impl Report<'_> {
         let mut text = self.verdict();
         let shown = self.findings.iter().filter(|finding| !args.quiet || finding.severity.is_to_be_mended());
         let mut is_below_others = true;
+        let mut above: &[String] = &[];
         for finding in shown {
             // What is as it should be stands close together.
             if finding.severity != Severity::Ok || std::mem::take(&mut is_below_others) {
                 text.push('\n');
             }
             self.show(finding, &mut text);
+            // Several mistakes in a line are mended by the same one.
+            if finding.lines != above {
+                show_lines(finding, &mut text);
+            }
+            above = &finding.lines;
         }
         if let Some(lines) = self.lines.filter(|_| !args.quiet) {
             text.push_str("\n\nefm.properties, on every EFM node, witnesses too:");
@@ -105,16 +111,6 @@ impl Report<'_> {
         for line in wrapped(&finding.why).lines() {
             text.push_str(&format!("\n{INDENT}{line}"));
         }
-        let Some(file) = &finding.file else { return };
-        // A line to copy is never broken.
-        let lines = finding.lines.iter().map(|line| line.replace('\n', " "));
-        match finding.lines.len() {
-            1 => text.push_str(&format!("\n{INDENT}-> {file}: {}", lines.collect::<String>())),
-            _ => {
-                text.push_str(&format!("\n{INDENT}-> {file}:"));
-                lines.for_each(|line| text.push_str(&format!("\n{INDENT}   {line}")));
-            }
-        }
     }
 
     fn document(&self, exit: Exit) -> Document<'_> {
@@ -131,6 +127,19 @@ impl Report<'_> {
             pgpools: entries.collect(),
             findings: &self.findings,
             efm_properties: self.lines.map(|lines| lines.all().to_vec()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Shows what to write; a line to copy is never broken.
+fn show_lines(finding: &Finding, text: &mut String) {
+    let Some(file) = &finding.file else { return };
+    let lines = finding.lines.iter().map(|line| line.replace('\n', " "));
+    match finding.lines.len() {
+        1 => text.push_str(&format!("\n{INDENT}-> {file}: {}", lines.collect::<String>())),
+        _ => {
+            text.push_str(&format!("\n{INDENT}-> {file}:"));
+            lines.for_each(|line| text.push_str(&format!("\n{INDENT}   {line}")));
         }
     }
 }

@@ -252,11 +252,12 @@ async fn an_address_leads_to_one_node_or_hooks_for_it_fail() {
         let address = Address { name: name.parse().unwrap(), kind };
         let leads = addresses::lead(&address, &[("a", &told)], &settings).await;
         let findings = addresses::judge(&address, &leads);
-        format!("{} {}", findings[0].severity.word(), findings[0].seen)
+        format!("{} {} {:?}", findings[0].severity.word(), findings[0].seen, findings[0].lines)
     };
-    assert_eq!(judged("10.0.0.2", Kind::Database).await, "OK 10.0.0.2 is node 1 (10.0.0.2:5432)");
+    assert_eq!(judged("10.0.0.2", Kind::Database).await, "OK 10.0.0.2 is node 1 (10.0.0.2:5432) []");
     assert!(judged("10.0.0.3", Kind::Database).await.starts_with("CRITICAL 10.0.0.3 is ambiguous"));
     assert!(judged("10.0.0.9", Kind::Database).await.starts_with("CRITICAL Pgpool has no node 10.0.0.9"));
+    assert!(judged("10.0.0.1:5444", Kind::Given).await.ends_with("[\"backend-port = 5432\"]"));
     assert!(judged("10.0.0.9", Kind::Unclear).await.starts_with("NOTE EFM lists 10.0.0.9"));
     let address = Address { name: "10.0.0.2".parse().unwrap(), kind: Kind::Database };
     let leads = [addresses::lead(&address, &[("a", &told)], &settings).await];
@@ -292,7 +293,7 @@ fn who_owns_the_password_file_counts() {
 fn properties(text: &str) -> Vec<String> {
     let layer = Layer::default();
     let sources = Sources { config: None, profile: None, here: &layer, hook: &layer };
-    let lines = Lines::new(Path::new("/usr/bin/pcpctl"), &sources, Duration::from_secs(30));
+    let lines = Lines::new(Path::new("/usr/bin/pcpctl"), &sources, Duration::from_secs(20));
     let host = Host { program: Path::new("/usr/bin/pcpctl"), is_program: &|_| true, rehearse: &|_| Ok(()) };
     let findings = properties::judge(&parse_properties(text), &lines, &host, &[5432]);
     let bad = findings.iter().filter(|finding| finding.severity > super::finding::Severity::Ok);
