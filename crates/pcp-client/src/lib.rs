@@ -19,10 +19,10 @@
 //!
 //! | feature | what it adds | and needs |
 //! |---|---|---|
-//! | `blocking` | [`blocking`](crate::blocking): the main functions for programs that are not asynchronous | tokio's runtime |
+//! | `blocking` | [`blocking`]: the main functions for programs that are not asynchronous | tokio's runtime |
 //! | `postgres` | [`Postgres`]: asks PostgreSQL itself whether it is in recovery | tokio-postgres |
 //! | `efm` | [`truth::EfmCommand`]: runs EFM's `efm` for its status | rustix, tokio's processes; Unix |
-//! | `sandbox` | [`sandbox`](crate::sandbox): a Pgpool that speaks only PCP, for tests | tokio's runtime |
+//! | `sandbox` | [`sandbox`]: a Pgpool that speaks only PCP, for tests | tokio's runtime |
 //!
 //! The minimum supported Rust version is 1.85.
 //!
