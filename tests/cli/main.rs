@@ -1,7 +1,9 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
+mod check;
 mod config;
 mod doctor;
+mod exporter;
 mod follow;
 mod hold;
 mod hook;
@@ -11,5 +13,8 @@ mod password;
 mod queue;
 mod reconcile;
 mod scripts;
+mod show;
+mod show_processes;
 mod support;
 mod usage;
+mod watch;

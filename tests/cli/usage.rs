@@ -113,6 +113,19 @@ fn help_is_help_only_where_it_is_asked_for() -> Result<()> {
 }
 
 #[test]
+fn help_of_what_shows_teaches_by_examples() -> Result<()> {
+    for what in ["nodes", "node", "health", "processes", "config", "watchdog"] {
+        let output = bare(&["help", "show", what]).run()?;
+        assert!(output.stdout.contains(&format!("  pcpctl show {what}")), "{what}: {output:?}");
+    }
+    let watch = bare(&["help", "watch"]).run()?;
+    assert!(watch.stdout.contains("  pcpctl watch -h pgpool1,pgpool2\n"), "{watch:?}");
+    let refused = bare(&["watch", "--interval", "99ms"]).run()?;
+    assert!(refused.code == Some(2) && refused.stderr.contains("it is less than 100ms"), "{refused:?}");
+    Ok(())
+}
+
+#[test]
 fn arguments_may_be_padded_quoted_or_empty() -> Result<()> {
     let pgpool = Pgpool::start()?;
     for args in [

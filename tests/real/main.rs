@@ -39,6 +39,8 @@ mod evidence;
 mod failover;
 mod harness;
 mod hostile;
+mod monitoring;
 mod protocol;
 mod show;
 mod support;
+mod watch;

@@ -1,14 +1,16 @@
 //! `show` and `is-primary` tell what Pgpool tells by SQL.
 
-use anyhow::{Context, Result};
-use pcp_tests::{Cluster, Settings, Version};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use pcp_tests::{Cluster, Session, Settings, Version, wait_until};
 use serde_json::Value;
 
 use crate::support::{json, run, verdict};
 
 for_each_version!(show_nodes_agrees_with_sql, a_dead_host_hides_only_itself, show_watchdog_says_when_it_is_off);
 
-for_each_version!(a_watchdog_cluster_is_shown_and_changed_as_one);
+for_each_version!(a_watchdog_cluster_is_shown_and_changed_as_one, what_people_ask_for_is_told_by_every_version);
 
 fn show_nodes_agrees_with_sql(version: Version) -> Result<()> {
     let cluster = Cluster::start(version, Settings::default())?;
@@ -108,5 +110,52 @@ fn a_watchdog_cluster_is_shown_and_changed_as_one(version: Version) -> Result<()
     for pgpool in cluster.pgpools() {
         pgpool.await_summary(&["0 attached primary", "1 attached standby", "2 attached standby"])?;
     }
+    Ok(())
+}
+
+fn what_people_ask_for_is_told_by_every_version(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default().set("num_init_children", 4).set("max_pool", 2))?;
+    let _session = Session::open(cluster.pgpool().sql_address(), "postgres")?;
+    // The harness's own SQL may not have left yet.
+    wait_until("the one session", Duration::from_secs(20), || {
+        let document = json(&cluster, &["show", "processes"])?;
+        let summary = &document["pgpools"][0]["summary"];
+        ensure!(summary["sessions"] == 1, "{document}");
+        for (name, expected) in [("children", 4), ("num_init_children", 4), ("free", 3), ("pool_slots", 8)] {
+            ensure!(summary[name] == expected, "{name}: {document}");
+        }
+        let child = &document["pgpools"][0]["processes"][0];
+        let status = if version == Version::V4_1 { "connected" } else { "idle" };
+        ensure!(child["status"] == status, "{document}");
+        let pools = child["pools"].as_array().context("no pools")?;
+        let pool = pools.iter().find(|pool| pool["connected"] == true).context("none is in use")?;
+        ensure!(pool["database"] == "postgres" && pool["user"] == "postgres", "{document}");
+        ensure!(pool["backends"].as_array().is_some_and(|backends| backends.len() == 3), "{document}");
+        let statements = pool["backends"].as_array().context("no backends")?.iter();
+        let statements: Vec<_> = statements.map(|backend| &backend["statement"]).collect();
+        ensure!((version == Version::V4_7) == statements.contains(&&Value::from("SELECT 1")), "{document}");
+        Ok(())
+    })?;
+
+    let health = run(&cluster, &["show", "health"])?;
+    if version == Version::V4_1 {
+        assert_eq!(health.code, Some(7), "{health:?}");
+        assert!(health.stderr.contains("needs Pgpool 4.2 or later"), "{health:?}");
+    } else {
+        assert!(health.stdout.contains("health_check_period is 0: 0, 1, 2"), "{health:?}");
+    }
+    let node = json(&cluster, &["show", "node", &cluster.address(1)])?;
+    assert_eq!(node["pgpools"][0]["node"]["replication_state"], "streaming", "{node}");
+    assert_eq!(node["pgpools"][0]["settings"]["backend_application_name"], "node1", "{node}");
+    assert_eq!(node["pgpools"][0]["health"]["total_count"].is_null(), version == Version::V4_1, "{node}");
+
+    let config = json(&cluster, &["show", "config", "num_init*", "*password*"])?;
+    let parameters = config["pgpools"][0]["parameters"].as_array().context("no parameters")?;
+    let value = |name: &str| parameters.iter().find(|parameter| parameter["name"] == name);
+    assert_eq!(value("num_init_children").map(|parameter| &parameter["value"]), Some(&"4".into()), "{config}");
+    // 4.1 lists a password that is set.
+    let secrets: Vec<_> = parameters.iter().filter(|parameter| parameter["hidden"] == true).collect();
+    assert_eq!(secrets.len(), usize::from(version == Version::V4_1), "{config}");
+    assert!(secrets.iter().all(|secret| secret["value"].is_null()), "{config}");
     Ok(())
 }

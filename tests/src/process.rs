@@ -74,6 +74,12 @@ impl Running {
         self.child.id()
     }
 
+    /// Return what it has written to standard output so far.
+    #[must_use]
+    pub fn stdout_so_far(&self) -> String {
+        self.stdout.text()
+    }
+
     /// Send the signal of that name ("TERM", "INT", "KILL", "STOP") to the process, not to its group.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ mod hold;
 mod lock;
 mod log;
 mod output;
+mod page;
+mod server_time;
 mod settings;
 mod verdict;
 
@@ -49,12 +51,23 @@ fn usage(error: &clap::Error, verb: Option<OsString>) -> Exit {
         _ => {
             let verb = verb.unwrap_or_default();
             if let Some(verb) = verb.to_str().filter(|verb| cmd::HOOK_VERBS.contains(verb)) {
-                let text = error.render().to_string();
-                let reason = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>();
-                output::line(format_args!("pcpctl {verb} did nothing: {}", reason.join(" ")));
+                output::line(format_args!("pcpctl {verb} did nothing: {}", reason(error)));
             }
             output::err(error.render());
+            if verb == "check" {
+                return cmd::check_usage(&reason(error));
+            }
             if cmd::is_monitor(std::env::args_os()) { Exit::Done } else { Exit::Usage }
         }
     }
+}
+
+/// Returns what is wrong with the arguments in one line.
+fn reason(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "an argument is missing".to_owned();
+    }
+    let reason = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    reason.collect::<Vec<_>>().join(" ")
 }

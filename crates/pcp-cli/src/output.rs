@@ -4,7 +4,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use pcp_proto::RequestKind;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
+
+use crate::page::{Cell, Column, Page, Shown, Table};
 
 /// The version of every JSON shape. It grows only when a field changes its meaning or goes away.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -17,6 +20,20 @@ pub(crate) fn out(text: impl Display) {
 /// Prints a line to stdout, made safe for a terminal.
 pub(crate) fn line(text: impl Display) {
     out(format_args!("{}\n", printable(&text.to_string())));
+}
+
+/// Prints text that is ready for a terminal, and a line break.
+pub(crate) fn shown(text: &Shown) {
+    out(format_args!("{text}\n"));
+}
+
+/// Tells whether somebody may still read stdout: not once the other end of a pipe is closed, or a terminal is gone.
+pub(crate) fn has_reader() -> bool {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    !(poll(&mut polled, Some(&Timespec::default())).is_ok()
+        && polled.iter().any(|fd| fd.revents().intersects(gone)))
 }
 
 /// Prints to stderr as it is.
@@ -44,14 +61,9 @@ pub(crate) fn letters(kinds: &[RequestKind]) -> String {
 
 /// Lays out rows under titles, without lines around them.
 pub(crate) fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(titles);
-    table.add_rows(rows.map(|row| row.into_iter().map(|cell| printable(&cell)).collect::<Vec<_>>()));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let lines = table.lines().map(|line| line.trim_end().to_owned());
-    lines.collect::<Vec<_>>().join("\n")
+    let mut table = Table::new(titles.iter().copied().map(Column::new));
+    rows.for_each(|row| table.row(row.into_iter().map(Cell::new)));
+    table.show(Page::PLAIN).to_string()
 }
 
 /// Shows an error with its causes on one line.

@@ -5,7 +5,7 @@ use pcp_proto::message::{NodeInfo, NodeInfos, ReadNodeInfo};
 use pcp_proto::{Credentials, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::observe::{Node, View, observe};
+use crate::observe::{View, observe};
 use crate::{Client, Connect, Deadline, Error, ErrorKind};
 
 /// What a Pgpool knows of its nodes and what it finds when it asks them.
@@ -35,15 +35,38 @@ pub async fn inspect<C: Connect>(
     let view = observe(&mut client).await?;
     let infos = if view.server.node_info_dials_backends {
         client.close().await;
-        let ask = async |node: &Node| {
-            let client = Client::connect(connect, credentials, deadline).await?;
-            one(client.finish(ReadNodeInfo::Node(node.id)).await, node.id)
-        };
-        join_all(view.nodes.iter().map(ask)).await
+        ask_each(connect, credentials, deadline, &view).await
     } else {
         ask_all(client, &view).await
     };
     Ok(Inspection { view, infos })
+}
+
+/// Reads the node info of one node, on a connection of its own.
+///
+/// As for [`inspect`], Pgpool may connect to the node to answer.
+///
+/// # Errors
+///
+/// Those of the connection and of the request: a node that Pgpool does not have is refused.
+pub async fn inspect_node<C: Connect>(
+    connect: &C,
+    credentials: &Credentials,
+    deadline: Deadline,
+    node: NodeId,
+) -> Result<NodeInfo, Error> {
+    let client = Client::connect(connect, credentials, deadline).await?;
+    one(client.finish(ReadNodeInfo::Node(node)).await, node)
+}
+
+/// Asks for every node on a connection of its own.
+pub(crate) async fn ask_each<C: Connect>(
+    connect: &C,
+    credentials: &Credentials,
+    deadline: Deadline,
+    view: &View,
+) -> Vec<Result<NodeInfo, Error>> {
+    join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, deadline, node.id))).await
 }
 
 /// Asks for every node on one connection.
@@ -56,7 +79,7 @@ where
     replies.into_iter().zip(&view.nodes).map(|(reply, node)| one(reply, node.id)).collect()
 }
 
-fn one(reply: Result<NodeInfos, Error>, id: NodeId) -> Result<NodeInfo, Error> {
+pub(crate) fn one(reply: Result<NodeInfos, Error>, id: NodeId) -> Result<NodeInfo, Error> {
     let missing = || Error::new(ErrorKind::Protocol, format!("Pgpool said nothing of node {id}"));
     reply?.nodes.pop().ok_or_else(missing)
 }

@@ -4,6 +4,7 @@
 //! * [`Error`] tells what went wrong, and [`Refusal`] what Pgpool has against a request.
 //! * [`observe()`] reads the state of a Pgpool without making it connect to a backend.
 //! * [`inspect()`] adds what Pgpool finds when it asks the backends, for people.
+//! * [`survey()`] reads all that monitoring wants, in the same way.
 //! * [`resolve()`] finds the node that an address means.
 //! * [`converge()`] takes a wanted state, acts where it differs, and reads it back.
 //! * [`converge_all()`] does that on several Pgpools at once.
@@ -177,6 +178,7 @@ mod refusal;
 mod resolve;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod survey;
 pub mod truth;
 
 pub use client::{Client, Limits, Rows, WithNotices};
@@ -192,10 +194,11 @@ pub use evidence::{EfmEvidence, Evidence, FirstThatKnows, PortOnly, Recovery};
 #[cfg(feature = "postgres")]
 pub use evidence::{Login, Postgres};
 pub use fleet::{Require, converge_all};
-pub use inspect::{Inspection, inspect};
-pub use observe::{Node, Server, View, observe, observe_again};
+pub use inspect::{Inspection, inspect, inspect_node};
+pub use observe::{Node, NodeDetail, Observation, Server, View, observe, observe_again, observe_in_detail};
 pub use refusal::Refusal;
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
+pub use survey::{ChildState, Dial, NodeSurvey, PoolUse, Survey, read_pool_use, read_watchdog, survey};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use pcp_proto::message::{
-    NodeInfos, NodeRole, NodeStatus, Parameter, PoolStatus, ReadHealthCheckStats, ReadNodeInfo, ReadPoolStatus,
+    HealthCheckStats, NodeInfo, NodeInfos, NodeRole, NodeStatus, Parameter, PoolStatus, ReadHealthCheckStats,
+    ReadNodeInfo, ReadPoolStatus,
 };
 use pcp_proto::{NodeId, Release, ServerAge, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -128,6 +129,27 @@ impl View {
     }
 }
 
+/// A [`View`] with the replies that it was read from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// What they say.
+    pub view: View,
+    /// The settings.
+    pub status: PoolStatus,
+    /// What was told of each node of the view, in its order.
+    pub details: Vec<NodeDetail>,
+}
+
+/// What a server tells of a node without a connection to it.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "there are a few of them, and each is used at once")]
+pub enum NodeDetail {
+    /// Since 4.2.
+    HealthCheckStats(HealthCheckStats),
+    /// Before 4.2, where node info comes from memory as well.
+    NodeInfo(NodeInfo),
+}
+
 /// Reads the whole state: settings first, then every node's status and role.
 ///
 /// Two round trips behind the login's one, whatever the number of nodes.
@@ -136,6 +158,18 @@ impl View {
 ///
 /// Those of the connection and of the requests.
 pub async fn observe<S>(client: &mut Client<S>) -> Result<View, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    observe_in_detail(client).await.map(|observation| observation.view)
+}
+
+/// Reads the same as [`observe()`] in the same way, and keeps the replies.
+///
+/// # Errors
+///
+/// Those of the connection and of the requests.
+pub async fn observe_in_detail<S>(client: &mut Client<S>) -> Result<Observation, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -154,8 +188,8 @@ where
         watchdog: status.number("use_watchdog").is_some_and(|on| on != 0),
     };
     let mut view = View { server, nodes: configured };
-    observe_nodes(client, &mut view).await?;
-    Ok(view)
+    let details = observe_nodes(client, &mut view).await?;
+    Ok(Observation { view, status, details })
 }
 
 /// Reads the nodes' status and role again, or returns `None` where the nodes are others than before: the address
@@ -176,7 +210,7 @@ where
         // It has fewer nodes.
         Err(error) if error.kind() == ErrorKind::Refused => Ok(None),
         Err(error) => Err(error),
-        Ok(()) => Ok(before.has_same_nodes(&view.nodes).then_some(view)),
+        Ok(_) => Ok(before.has_same_nodes(&view.nodes).then_some(view)),
     }
 }
 
@@ -206,10 +240,11 @@ fn configured_nodes(status: &PoolStatus) -> Result<Vec<Node>, Error> {
 
 /// Reads status and role of every node with the request that asks the server's memory only: health check statistics since
 /// 4.2, before that node info, which connects to nothing there.
-async fn observe_nodes<S>(client: &mut Client<S>, view: &mut View) -> Result<(), Error>
+async fn observe_nodes<S>(client: &mut Client<S>, view: &mut View) -> Result<Vec<NodeDetail>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut details = Vec::with_capacity(view.nodes.len());
     if view.server.age.has_health_check_stats() {
         let requests: Vec<_> = view.nodes.iter().map(|node| ReadHealthCheckStats { node: node.id }).collect();
         for (node, stats) in view.nodes.iter_mut().zip(client.send(requests).await) {
@@ -217,7 +252,8 @@ where
             node.status = stats.node_status();
             node.quarantine = stats.status == "quarantine";
             node.role = stats.node_role();
-            (node.host, node.port) = (stats.hostname, stats.port);
+            (node.host, node.port) = (stats.hostname.clone(), stats.port);
+            details.push(NodeDetail::HealthCheckStats(stats));
         }
     } else {
         let requests: Vec<_> = view.nodes.iter().map(|node| ReadNodeInfo::Node(node.id)).collect();
@@ -229,10 +265,11 @@ where
             node.status = Some(info.status);
             node.quarantine = info.quarantine.unwrap_or_default();
             node.role = info.role;
-            (node.host, node.port) = (info.host, info.port);
+            (node.host, node.port) = (info.host.clone(), info.port);
+            details.push(NodeDetail::NodeInfo(info));
         }
     }
-    Ok(())
+    Ok(details)
 }
 
 #[cfg(test)]

@@ -356,9 +356,11 @@ mod tests {
         let mut session = session();
         ask(&mut session, ReadNodeCount);
         let refusal = ServerMessage::new("FATAL", "authentication failed for user \"x\"", None);
-        let mut bytes = BytesMut::from(SALT);
-        refusal.encode(ReplyKind::ERROR).encode(&mut bytes);
-        assert_eq!(feed(&mut session, &bytes), [Event::Refused { ticket: None, message: refusal }]);
+        feed(&mut session, SALT);
+        let written = take(&mut session);
+        assert!(written.ends_with(b"L\0\0\0\x05\0"), "behind the login");
+        let events = feed(&mut session, &refusal.encode(ReplyKind::ERROR).to_bytes());
+        assert_eq!(events, [Event::Refused { ticket: None, message: refusal }]);
         assert!(!session.is_logged_in());
     }
 

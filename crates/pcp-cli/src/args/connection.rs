@@ -133,6 +133,17 @@ pub(crate) struct ReadArgs {
     pub(crate) prompt: PromptArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    /// When to use colours. With auto, on a terminal, and not where NO_COLOR is set
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorArg::Auto, help_heading = "Output options")]
+    pub(crate) color: ColorArg,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ColorArg {
+    Auto,
+    Always,
+    Never,
 }
 
 /// Whether to ask for a password.

@@ -1,22 +1,38 @@
 //! What can be typed.
 
+mod check;
 mod connection;
 mod doctor;
+mod exporter;
 mod follow;
 mod hold;
+mod monitoring;
 mod reconcile;
+mod show;
 mod values;
+mod watch;
 
 use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-pub(crate) use connection::{ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use check::{
+    CheckArgs, CheckCommand, CommonArgs, HealthArgs, NodesArgs, PingArgs, PoolArgs, PrimaryArgs, ThresholdArgs,
+    WatchdogArgs,
+};
+pub(crate) use connection::{ColorArg, ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
 pub(crate) use doctor::DoctorArgs;
+pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
+pub(crate) use monitoring::{LiveArg, VerboseArg, ZoneArg};
 pub(crate) use reconcile::{Caller, MONITOR_LIMIT, ReconcileArgs, TruthArg};
+pub(crate) use show::{
+    GlobArg, ProcessStatusArg, ShowArgs, ShowCommand, ShowConfigArgs, ShowHealthArgs, ShowNodeArgs, ShowNodesArgs,
+    ShowProcessesArgs, ShowWatchdogArgs,
+};
 pub(crate) use values::{Ask, Effect, NodeArg, OptionalNode, Require, TypeArg, duration};
+pub(crate) use watch::WatchArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -60,6 +76,9 @@ pub(crate) enum Command {
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
     Doctor(DoctorArgs),
+    Check(CheckArgs),
+    Exporter(ExporterArgs),
+    Watch(WatchArgs),
     Hold(HoldArgs),
     Release(ReleaseArgs),
     Sandbox(SandboxArgs),
@@ -132,49 +151,6 @@ pub(crate) struct IsPrimaryArgs {
     /// The port of NODE, where it has none
     #[arg(long, value_name = "PORT")]
     pub(crate) backend_port: Option<u16>,
-    #[command(flatten)]
-    pub(crate) read: ReadArgs,
-    #[command(flatten)]
-    pub(crate) help: HelpArg,
-}
-
-/// Show what Pgpool knows.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct ShowArgs {
-    #[command(subcommand)]
-    pub(crate) what: ShowCommand,
-    #[command(flatten)]
-    help: HelpArg,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ShowCommand {
-    Nodes(ShowNodesArgs),
-    Watchdog(ShowWatchdogArgs),
-}
-
-/// Show the nodes: Pgpool's view, and PostgreSQL's own state where Pgpool asks for it.
-///
-/// "waiting" means up: no session has used the node yet. PG STATUS and PG ROLE are what PostgreSQL itself answers
-/// Pgpool at this moment: since 4.3, and only with health checks on. A node that does not answer Pgpool hides only
-/// its own columns.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct ShowNodesArgs {
-    #[command(flatten)]
-    pub(crate) read: ReadArgs,
-    #[command(flatten)]
-    pub(crate) help: HelpArg,
-}
-
-/// Show the members of the watchdog's cluster, as the Pgpool that is asked sees them.
-#[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct ShowWatchdogArgs {
-    /// Only the member with this id: its pgpool_node_id since 4.2; before, 0 is the Pgpool that is asked
-    #[arg(value_name = "ID")]
-    pub(crate) member: Option<u8>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
     #[command(flatten)]

@@ -5,6 +5,7 @@ use super::read::{self, Answer, Unread};
 use crate::args::IsPrimaryArgs;
 use crate::exit::Exit;
 use crate::output;
+use crate::page::{Page, Shown};
 use crate::settings::{Env, Layer};
 
 pub(super) fn run(args: &IsPrimaryArgs, env: Env<'_>) -> Exit {
@@ -41,8 +42,9 @@ struct IsPrimary {
 }
 
 impl Answer for IsPrimary {
-    fn text(&self) -> String {
-        format!("{}: node {} is {}", if self.primary { "yes" } else { "no" }, self.shown, self.state)
+    fn text(&self, _page: Page) -> Shown {
+        let word = if self.primary { "yes" } else { "no" };
+        Shown::new(format_args!("{word}: node {} is {}", self.shown, self.state))
     }
 
     fn exit(&self) -> Exit {

@@ -1,10 +1,12 @@
 //! One file per command.
 
 mod attach;
+mod check;
 mod detach;
 mod doctor;
 mod dry_run;
 mod efm;
+mod exporter;
 mod follow;
 mod hold;
 mod hook;
@@ -16,9 +18,14 @@ mod reconcile;
 mod release;
 mod sandbox_drill;
 mod sandbox_serve;
+mod show_config;
+mod show_health;
+mod show_node;
 mod show_nodes;
+mod show_processes;
 mod show_watchdog;
 mod start;
+mod watch;
 
 use std::ffi::OsString;
 
@@ -32,6 +39,8 @@ use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
+pub(crate) use check::Range;
+pub(crate) use check::usage as check_usage;
 
 /// The verbs that a manager calls as hooks.
 pub(crate) const HOOK_VERBS: [&str; 5] = ["attach", "detach", "promote", "follow", "reconcile"];
@@ -54,9 +63,16 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::IsPrimary(args) => is_primary::run(&args, env),
         Command::Show(args) => match args.what {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),
+            ShowCommand::Node(args) => show_node::run(&args, env),
+            ShowCommand::Health(args) => show_health::run(&args, env),
+            ShowCommand::Processes(args) => show_processes::run(&args, env),
+            ShowCommand::Config(args) => show_config::run(&args, env),
             ShowCommand::Watchdog(args) => show_watchdog::run(&args, env),
         },
         Command::Doctor(args) => doctor::run(&args, env),
+        Command::Check(args) => check::run(&args, env),
+        Command::Exporter(args) => exporter::run(&args, env),
+        Command::Watch(args) => watch::run(&args, env),
         Command::Sandbox(args) => match args.what {
             SandboxCommand::Serve(args) => sandbox_serve::run(&args),
             SandboxCommand::Drill(args) => sandbox_drill::run(&args),

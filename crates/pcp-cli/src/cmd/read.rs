@@ -11,6 +11,7 @@ use tracing::{Instrument, error_span};
 use super::{block_on, with_notices};
 use crate::args::{OutputFormat, ReadArgs};
 use crate::exit::Exit;
+use crate::page::{Page, Shown, Style};
 use crate::settings::{Env, Layer, Settings, gather};
 use crate::{log, output};
 
@@ -20,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(8);
 /// An answer from one Pgpool, in the shape that is printed.
 pub(super) trait Answer: Serialize {
     /// Shows it to people.
-    fn text(&self) -> String;
+    fn text(&self, page: Page) -> Shown;
 
     /// Tells how the command ends where this is the only answer.
     fn exit(&self) -> Exit {
@@ -78,40 +79,66 @@ pub(super) fn run_with<A: Answer>(
     env: Env<'_>,
     ask: impl AsyncFn(Pgpool<'_>) -> Result<A, Unread>,
 ) -> Exit {
+    ask_all(flags, args, env, ask, |answers| print(args, Page::stdout(args.color, env), answers))
+}
+
+/// What came from one Pgpool.
+pub(super) struct Answered<A> {
+    pub(super) endpoint: String,
+    pub(super) answer: Result<A, Unread>,
+}
+
+/// Asks every Pgpool at the same time, and gives the answers on in the order in which the Pgpools were given.
+pub(super) fn ask_all<A>(
+    flags: Layer,
+    args: &ReadArgs,
+    env: Env<'_>,
+    ask: impl AsyncFn(Pgpool<'_>) -> Result<A, Unread>,
+    end: impl FnOnce(Vec<Answered<A>>) -> Exit,
+) -> Exit {
     log::start_stderr(&args.output);
-    let settings =
-        gather(flags, &args.connection.config, env).and_then(|layer| Settings::new(layer, args.ask(), LIMIT));
-    let settings = match settings {
+    let settings = match settings(flags, args, env) {
         Ok(settings) => settings,
-        Err(error) => {
-            output::err_line(format_args!("pcpctl: {}", output::chain(&error)));
-            return Exit::Config;
-        }
+        Err(exit) => return exit,
     };
     block_on(async {
-        let asked = settings.targets.iter().map(|target| {
+        let asked = settings.targets.iter().map(async |target| {
             let pgpool = Pgpool {
                 connect: with_notices(&target.connector, &args.output),
                 credentials: &target.credentials,
                 settings: &settings,
             };
-            ask(pgpool).instrument(error_span!("pgpool", endpoint = %target.connector.endpoint))
+            let endpoint = target.connector.endpoint.to_string();
+            let answer = ask(pgpool).instrument(error_span!("pgpool", endpoint)).await;
+            Answered { endpoint, answer }
         });
-        let answers = join_all(asked).await;
-        print(args, &settings, answers)
+        end(join_all(asked).await)
     })
 }
 
-fn print<A: Answer>(args: &ReadArgs, settings: &Settings, answers: Vec<Result<A, Unread>>) -> Exit {
-    let exits = answers.iter().map(|answer| match answer {
+/// Works out the settings, or says why there are none.
+pub(super) fn settings(flags: Layer, args: &ReadArgs, env: Env<'_>) -> Result<Settings, Exit> {
+    gather(flags, &args.connection.config, env).and_then(|layer| Settings::new(layer, args.ask(), LIMIT)).map_err(
+        |error| {
+            output::err_line(format_args!("pcpctl: {}", output::chain(&error)));
+            Exit::Config
+        },
+    )
+}
+
+/// Combines how the answers end the command.
+fn exit<A: Answer>(answers: &[Answered<A>]) -> Exit {
+    Exit::combine(answers.iter().map(|answered| match &answered.answer {
         Ok(answer) => answer.exit(),
         Err(unread) => unread.exit,
-    });
-    let exit = Exit::combine(exits);
+    }))
+}
+
+fn print<A: Answer>(args: &ReadArgs, page: Page, answers: Vec<Answered<A>>) -> Exit {
+    let exit = exit(&answers);
     let several = answers.len() > 1;
     let mut entries = Vec::new();
-    for (target, answer) in settings.targets.iter().zip(answers) {
-        let endpoint = target.connector.endpoint.to_string();
+    for Answered { endpoint, answer } in answers {
         let (answer, error) = match answer {
             Ok(answer) => (Some(answer), None),
             Err(unread) => (None, Some(unread.reason)),
@@ -121,9 +148,9 @@ fn print<A: Answer>(args: &ReadArgs, settings: &Settings, answers: Vec<Result<A,
         }
         if let (OutputFormat::Table, Some(answer), false) = (args.output.output, &answer, args.output.quiet) {
             if several {
-                output::line(format_args!("{endpoint}:"));
+                output::shown(&page.paint(Style::Bold, format_args!("{endpoint}:")));
             }
-            output::line(answer.text());
+            output::shown(&answer.text(page));
         }
         entries.push(Entry { endpoint, error, answer });
     }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::read::{self, Answer};
 use crate::args::ShowNodesArgs;
 use crate::exit::Exit;
-use crate::output::{chain, rounded, table};
+use crate::output::{chain, rounded};
+use crate::page::{Cell, Column, Fit, Page, Shown, Style, Table, bytes, local_time, microseconds};
 use crate::settings::Env;
 
 pub(super) fn run(args: &ShowNodesArgs, env: Env<'_>) -> Exit {
@@ -24,8 +25,8 @@ struct Nodes {
 
 /// A node. `null` is what this server does not tell.
 #[derive(Serialize)]
-struct NodeRow {
-    id: u8,
+pub(super) struct NodeRow {
+    pub(super) id: u8,
     host: String,
     port: u16,
     attached: bool,
@@ -39,9 +40,9 @@ struct NodeRow {
     replication_delay_microseconds: Option<u64>,
     replication_state: Option<String>,
     replication_sync_state: Option<String>,
-    last_status_change_unix_seconds: Option<i64>,
+    pub(super) last_status_change_unix_seconds: Option<i64>,
     /// Why the fields that only node info tells are missing.
-    error: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 impl Nodes {
@@ -53,7 +54,7 @@ impl Nodes {
 }
 
 impl NodeRow {
-    fn of(node: &Node, info: Result<NodeInfo, Error>) -> Self {
+    pub(super) fn of(node: &Node, info: Result<NodeInfo, Error>) -> Self {
         let error = info.as_ref().err().map(|error| chain(error));
         let info = info.ok();
         let delay = info.as_ref().and_then(NodeInfo::replication_delay);
@@ -90,41 +91,121 @@ impl NodeRow {
         }
     }
 
-    fn cells(&self) -> Vec<String> {
-        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-        let status = match (self.quarantine, self.status.as_deref()) {
-            (Some(true), _) => "quarantine".to_owned(),
-            (_, Some("waiting")) => "up (waiting)".to_owned(),
-            _ => word(&self.status),
-        };
-        let delay = match (self.replication_delay_bytes, self.replication_delay_microseconds) {
-            (Some(bytes), _) => format!("{bytes} B"),
-            (None, Some(microseconds)) => format!("{microseconds} µs"),
-            (None, None) => "-".to_owned(),
-        };
-        let replication = [&self.replication_state, &self.replication_sync_state];
-        let replication: Vec<_> = replication.into_iter().flatten().map(String::as_str).collect();
-        vec![
-            self.id.to_string(),
-            format!("{}:{}", self.host, self.port),
-            status,
-            word(&self.role),
-            word(&self.pg_status),
-            word(&self.pg_role),
-            self.weight.map_or_else(|| "-".to_owned(), |weight| format!("{weight:.3}")),
-            delay,
-            if replication.is_empty() { "-".to_owned() } else { replication.join(" ") },
+    pub(super) fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    pub(super) fn status(&self) -> Cell {
+        status_cell(self.status.as_deref(), self.quarantine == Some(true))
+    }
+
+    pub(super) fn role(&self) -> Cell {
+        role_cell(self.role.as_deref())
+    }
+
+    pub(super) fn pg_status(&self) -> Cell {
+        let is_down = self.pg_status.as_deref() == Some("down");
+        Cell::some(self.pg_status.as_ref()).in_style(if is_down { Style::Red } else { Style::Plain })
+    }
+
+    pub(super) fn pg_role(&self) -> Cell {
+        let disagrees = self.roles_disagree();
+        Cell::some(self.pg_role.as_ref()).in_style(if disagrees { Style::Yellow } else { Style::Plain })
+    }
+
+    pub(super) fn weight(&self) -> Option<String> {
+        self.weight.map(|weight| format!("{weight:.3}"))
+    }
+
+    pub(super) fn delay(&self) -> Option<String> {
+        self.replication_delay_bytes.map(bytes).or_else(|| self.replication_delay_microseconds.map(microseconds))
+    }
+
+    pub(super) fn replication(&self) -> String {
+        let words = [&self.replication_state, &self.replication_sync_state];
+        words.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    fn cells(&self) -> [Cell; 10] {
+        [
+            Cell::new(self.id),
+            Cell::new(self.address()),
+            self.status(),
+            self.role(),
+            self.pg_status(),
+            self.pg_role(),
+            Cell::some(self.weight()),
+            Cell::some(self.delay()),
+            Cell::new(self.replication()),
+            Cell::some(self.last_status_change_unix_seconds.map(local_time)),
         ]
+    }
+
+    fn roles_disagree(&self) -> bool {
+        let known = |role: &Option<String>| role.clone().filter(|role| ["primary", "standby"].contains(&&**role));
+        matches!((known(&self.role), known(&self.pg_role)), (Some(role), Some(pg_role)) if role != pg_role)
+    }
+
+    /// Says where Pgpool and PostgreSQL do not see the same.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        let role = self.pg_role.as_deref().unwrap_or("unknown");
+        match (self.attached, self.pg_status.as_deref()) {
+            (true, Some("down")) => remarks.push("up for Pgpool, but PostgreSQL does not answer it".to_owned()),
+            (false, Some("up")) => {
+                remarks.push(format!("not up for Pgpool, but PostgreSQL answers it (role {role})"))
+            }
+            _ => {}
+        }
+        if self.attached && self.roles_disagree() {
+            let believed = self.role.as_deref().unwrap_or("unknown");
+            remarks.push(format!("the {believed} for Pgpool, but PostgreSQL is a {role}"));
+        }
+        if !self.attached && self.role.as_deref() == Some("primary") {
+            remarks.push("not up and still the primary: Pgpool is searching for another one".to_owned());
+        }
+        if let Some(error) = &self.error {
+            remarks.push(format!("Pgpool did not tell its live state: {error}"));
+        }
+        remarks
     }
 }
 
+/// Shows what Pgpool does with a node.
+pub(super) fn status_cell(status: Option<&str>, quarantine: bool) -> Cell {
+    match status {
+        _ if quarantine => Cell::new("quarantine").in_style(Style::Yellow),
+        Some("waiting") => Cell::new("up (waiting)"),
+        Some("down") => Cell::new("down").in_style(Style::Red),
+        status => Cell::some(status),
+    }
+}
+
+/// Shows what Pgpool takes a node for.
+pub(super) fn role_cell(role: Option<&str>) -> Cell {
+    Cell::some(role).in_style(if role == Some("primary") { Style::Bold } else { Style::Plain })
+}
+
 impl Answer for Nodes {
-    fn text(&self) -> String {
-        let titles = ["ID", "ADDRESS", "STATUS", "ROLE", "PG STATUS", "PG ROLE", "WEIGHT", "DELAY", "REPLICATION"];
-        let mut text = table(&titles, self.nodes.iter().map(NodeRow::cells));
+    fn text(&self, page: Page) -> Shown {
+        let drop = |rank| Fit::Drop { rank };
+        let mut table = Table::new([
+            Column::new("ID"),
+            Column::that("ADDRESS", Fit::Shorten { rank: 6, least: 16 }),
+            Column::new("STATUS"),
+            Column::new("ROLE"),
+            Column::that("PG STATUS", drop(5)),
+            Column::that("PG ROLE", drop(4)),
+            Column::that("WEIGHT", drop(1)),
+            Column::that("DELAY", drop(3)),
+            Column::that("REPLICATION", drop(2)),
+            Column::that("LAST CHANGE", drop(0)),
+        ]);
+        self.nodes.iter().for_each(|node| table.row(node.cells()));
+        let mut text = table.show(page);
         for node in &self.nodes {
-            if let Some(error) = &node.error {
-                text.push_str(&format!("\nnode {}: Pgpool did not tell its live state: {error}", node.id));
+            for remark in node.remarks() {
+                text.push_line(page.paint(Style::Yellow, format_args!("node {}: {remark}", node.id)));
             }
         }
         text

@@ -5,8 +5,13 @@ use serde::Serialize;
 use super::read::{self, Answer};
 use crate::args::ShowWatchdogArgs;
 use crate::exit::Exit;
-use crate::output::table;
+use crate::page::{Cell, Column, Fit, Page, Shown, Style, Table};
 use crate::settings::Env;
+
+/// States of a member.
+const DEAD: i64 = 0;
+const LEADER: i64 = 4;
+const LOST: i64 = 8;
 
 pub(super) fn run(args: &ShowWatchdogArgs, env: Env<'_>) -> Exit {
     let request = args.member.map_or(ReadWatchdogInfo::All, ReadWatchdogInfo::Member);
@@ -46,13 +51,7 @@ struct Member {
 impl Watchdog {
     fn of(cluster: WatchdogCluster) -> Self {
         Self {
-            quorum: cluster.quorum_status.map(|status| match status {
-                1 => "exists",
-                0 => "on the edge",
-                -1 => "absent",
-                -2 => "no leader",
-                _ => "unknown",
-            }),
+            quorum: cluster.quorum_status.map(quorum_word),
             quorum_status: cluster.quorum_status,
             alive_node_count: cluster.alive_node_count,
             nodes_require_for_quorum: cluster.nodes_require_for_quorum,
@@ -61,6 +60,17 @@ impl Watchdog {
             leader_host_name: cluster.leader_host_name,
             members: cluster.members.into_iter().map(Member::of).collect(),
         }
+    }
+}
+
+/// Says what the number means.
+pub(super) fn quorum_word(status: i64) -> &'static str {
+    match status {
+        1 => "exists",
+        0 => "on the edge",
+        -1 => "absent",
+        -2 => "no leader",
+        _ => "unknown",
     }
 }
 
@@ -83,30 +93,51 @@ impl Member {
 }
 
 impl Answer for Watchdog {
-    fn text(&self) -> String {
-        let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-        let head = format!(
-            "quorum {}, {} alive, leader {}{}",
-            self.quorum.unwrap_or("-"),
-            number(self.alive_node_count),
-            word(&self.leader_host_name),
+    fn text(&self, page: Page) -> Shown {
+        let alive = self.alive_node_count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+        let mut text = Shown::new("quorum ");
+        let quorum = self.quorum.unwrap_or("-");
+        text.push(page.paint(if quorum == "exists" { Style::Plain } else { Style::Red }, quorum));
+        text.push(Shown::new(format_args!(
+            ", {alive} other members alive, leader {}{}",
+            self.leader_host_name.as_deref().unwrap_or("-"),
             if self.escalated == Some(true) { ", this Pgpool holds the virtual address" } else { "" },
-        );
-        let rows = self.members.iter().map(|member| {
-            vec![
-                number(member.id),
-                word(&member.node_name),
-                word(&member.host_name),
-                number(member.pgpool_port),
-                number(member.wd_port),
-                number(member.priority),
-                word(&member.state_name),
-                word(&member.membership),
-                word(&member.delegate_ip),
-            ]
-        });
-        let titles = ["ID", "NAME", "HOST", "PORT", "WD PORT", "PRIORITY", "STATE", "MEMBERSHIP", "VIRTUAL IP"];
-        format!("{head}\n{}", table(&titles, rows))
+        )));
+        let drop = |rank| Fit::Drop { rank };
+        let mut table = Table::new([
+            Column::new("ID"),
+            Column::that("NAME", Fit::Shorten { rank: 4, least: 12 }),
+            Column::that("HOST", Fit::Shorten { rank: 5, least: 12 }),
+            Column::that("PORT", drop(2)),
+            Column::that("WD PORT", drop(0)),
+            Column::that("PRIORITY", drop(1)),
+            Column::new("STATE"),
+            Column::that("MEMBERSHIP", drop(3)),
+            Column::that("VIRTUAL IP", drop(3)),
+        ]);
+        self.members.iter().for_each(|member| table.row(member.cells()));
+        text.push_line(table.show(page));
+        text
+    }
+}
+
+impl Member {
+    fn cells(&self) -> [Cell; 9] {
+        let style = match self.state {
+            Some(LEADER) => Style::Bold,
+            Some(LOST | DEAD) => Style::Red,
+            _ => Style::Plain,
+        };
+        [
+            Cell::some(self.id),
+            Cell::some(self.node_name.as_ref()),
+            Cell::some(self.host_name.as_ref()),
+            Cell::some(self.pgpool_port),
+            Cell::some(self.wd_port),
+            Cell::some(self.priority),
+            Cell::some(self.state_name.as_ref()).in_style(style),
+            Cell::some(self.membership.as_ref()),
+            Cell::some(self.delegate_ip.as_ref()),
+        ]
     }
 }

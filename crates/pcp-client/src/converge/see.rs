@@ -1,21 +1,16 @@
 //! Looking at Pgpool.
 
-use std::time::Duration;
-
-use pcp_proto::message::ReadWatchdogInfo;
 use pcp_proto::{NodeId, RequestKind, ServerAge};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tracing::{debug, info};
 
 use super::drive::Run;
 use super::{Failure, Goal, Memory, Remark};
 use crate::fleet::Membership;
 use crate::observe::{Node, View, observe, observe_again};
+use crate::survey::read_watchdog;
 use crate::{Client, Connect, Error, ErrorKind, Evidence, NodeName, resolve};
-
-/// How long a watchdog's answer is awaited. 3.5.0 never gives one.
-const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
 
 impl<C: Connect, E: Evidence> Run<'_, C, E> {
     /// Reads the state over a connection of its own, which a change may follow.
@@ -116,12 +111,11 @@ where
     if !view.server.watchdog {
         return Membership::Alone;
     }
-    match timeout(WATCHDOG_LIMIT, client.send(ReadWatchdogInfo::All)).await {
-        Ok(Ok(info)) => info.cluster().as_ref().map_or(Membership::Alone, Membership::of),
-        Ok(Err(error)) => {
+    match read_watchdog(client).await {
+        Ok(cluster) => Membership::of(&cluster),
+        Err(error) => {
             debug!(%error, "the watchdog tells nothing");
             Membership::Alone
         }
-        Err(_) => Membership::Alone,
     }
 }

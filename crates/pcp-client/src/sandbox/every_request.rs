@@ -10,7 +10,7 @@ use pcp_proto::message::{
 use pcp_proto::{NodeId, ServerMessage};
 
 use super::test::Drill;
-use super::{Age, Reply, Settings, Then, World};
+use super::{Age, Reply, Settings, Then, Watchdog, World};
 
 fn drill(age: Age, change: impl FnOnce(&mut Settings)) -> Drill {
     let world = World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432);
@@ -70,12 +70,15 @@ fn every_request_gets_the_answer_of_the_age() {
         let table = [
             (ask(plain(), &ReadNodeCount), "l1".to_owned()),
             (ask(plain(), &ReadNodeInfo::Node(id(1))), if has_rows { "i3" } else { "i1" }.to_owned()),
+            (ask(plain(), &ReadNodeInfo::Node(id(99))), format!("ERROR: informing node info failed (invalid node ID{})", if has_rows { " : 99" } else { "" })),
+            (ask(plain(), &ReadNodeInfo::All), if has_rows { "i5" } else { "ERROR: informing node info failed (invalid node ID)" }.to_owned()),
             (ask(plain(), &ReadHealthCheckStats { node: id(1) }), since(Age::V4_2, 'H', "h1")),
             (ask(plain(), &ReadProcessCount), "n1".to_owned()),
             (ask(plain(), &ReadProcessInfo::All), "p50".to_owned()),
             (ask(plain(), &ReadProcessInfo::Process(21_926.try_into().unwrap())), "p8".to_owned()),
             (ask(plain(), &ReadProcessInfo::Process(1.try_into().unwrap())), "ERROR: informing process info failed (invalid process ID : 1)".to_owned()),
             (ask(plain(), &ReadWatchdogInfo::All), watchdog.to_owned()),
+            (ask(drill(age, |settings| settings.watchdog = Some(Watchdog::of(&["pgpool1"]))), &ReadWatchdogInfo::Member(0)), "w1".to_owned()),
             (ask(plain(), &AttachNode { node: id(2) }), "c1".to_owned()),
             (ask(plain(), &AttachNode { node: id(1) }), "c1".to_owned()),
             (ask(plain(), &AttachNode { node: id(99) }), "c1".to_owned()),

@@ -1,7 +1,7 @@
 //! How nodes are shown in node info and in health check statistics.
 
 use pcp_proto::Text;
-use pcp_proto::message::{HealthCheckStats, NodeInfo, NodeStatus};
+use pcp_proto::message::{Delay, HealthCheckStats, NodeInfo, NodeStatus};
 
 use super::{Age, Mode, Node, World};
 
@@ -22,8 +22,8 @@ impl World {
             weight: self.weight_share(node) * RAND_MAX,
             role: Some(self.role(id)),
             pg_role: Some(self.pg_role(id, node)),
-            delay_by_time: Some(false),
-            delay: Some(0),
+            delay_by_time: Some(is_time(node)),
+            delay: Some(delay(node)),
             repl_state: Some(repl_state.into()),
             sync_state: Some(sync_state.into()),
             changed: Some(node.changed),
@@ -86,6 +86,18 @@ impl World {
             && self.nodes.iter().any(sends);
         if is_known { ("streaming", "async") } else { ("", "") }
     }
+}
+
+/// Returns the number of a delay, whatever its unit.
+pub(super) fn delay(node: &Node) -> u64 {
+    match node.delay {
+        Delay::Bytes(delay) | Delay::Microseconds(delay) => delay,
+    }
+}
+
+/// Tells whether a node's delay is a time.
+pub(super) fn is_time(node: &Node) -> bool {
+    matches!(node.delay, Delay::Microseconds(_))
 }
 
 /// Writes a Unix time as a server in UTC does.

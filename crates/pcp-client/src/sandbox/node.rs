@@ -1,6 +1,6 @@
 //! A node: Pgpool's view of it, and the truth.
 
-use pcp_proto::message::NodeStatus;
+use pcp_proto::message::{Delay, NodeStatus};
 
 use super::health_check::Checks;
 
@@ -21,6 +21,8 @@ pub struct Node {
     pub weight: f64,
     /// `backend_flagN`.
     pub flag: FailoverFlag,
+    /// How far the node is behind the primary, as Pgpool has measured it.
+    pub delay: Delay,
     /// The truth.
     pub postgres: Postgres,
     pub(super) checks: Checks,
@@ -67,6 +69,7 @@ impl Node {
             changed: 0,
             weight: 1.0,
             flag: FailoverFlag::default(),
+            delay: Delay::Bytes(0),
             postgres: Postgres { alive: true, in_recovery, silent: false },
             checks: Checks::default(),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pcp_proto::Release;
 use pcp_proto::message::{MessageLevel, Parameter, PoolStatus};
 
-use super::{FailoverCommand, Mode, Node, World};
+use super::{FailoverCommand, Mode, Node, World, layout};
 
 /// Since and before which release a parameter is listed.
 type Life = (Option<Release>, Option<Release>);
@@ -78,6 +78,7 @@ const ROWS: &[Row] = &[
     ("sr_check_period", ALWAYS, Text("10"), "sr check period"),
     ("sr_check_user", ALWAYS, Text("pgpool"), "sr check user"),
     ("delay_threshold", ALWAYS, Text("0"), "standby delay threshold"),
+    ("delay_threshold_by_time", since(4, 4), Of(delay_threshold_by_time), "standby delay threshold by time"),
     ("follow_master_command", before(4, 2), Of(follow_primary_command), "follow master command"),
     ("follow_primary_command", since(4, 2), Of(follow_primary_command), "follow primary command"),
     ("health_check_period", ALWAYS, Of(|world| seconds(world.settings().health_check_period)), "health check period"),
@@ -99,6 +100,7 @@ const ROWS: &[Row] = &[
     ("delegate_IP", before(4, 2), Text(""), "delegate IP address of master pgpool"),
     ("delegate_IP", between((4, 2), (4, 5)), Text(""), "delegate IP address of leader pgpool"),
     ("delegate_ip", since(4, 5), Text(""), "delegate IP address of leader pgpool"),
+    ("wd_lifecheck_password", before(4, 3), Text("lifecheck"), "password for watchdog user in lifecheck"),
     ("wd_priority", ALWAYS, Text("1"), "watchdog priority"),
     ("memory_cache_enabled", ALWAYS, Of(|world| flag(world.settings().memory_cache_enabled)), "If true, use the memory cache functionality, false by default"),
 ];
@@ -141,7 +143,7 @@ impl World {
             row("backend_weight", &share, format!("weight of backend #{id}")),
             row("backend_data_directory", &"/var/lib/postgresql/data", format!("data directory for backend #{id}")),
             row("backend_status", &status, format!("status of backend #{id}")),
-            row("standby_delay", &0, format!("standby delay of backend #{id}")),
+            row("standby_delay", &layout::delay(node), format!("standby delay of backend #{id}")),
             row("backend_flag", &node.flag.word(), format!("backend #{id} flag")),
         ];
         if release >= Release::new(4, 1) {
@@ -177,6 +179,10 @@ fn master_slave_sub_mode(world: &World) -> String {
 fn client_min_messages(world: &World) -> String {
     let level = world.settings().client_min_messages;
     (10 + MessageLevel::ALL.into_iter().take_while(|&other| other != level).count()).to_string()
+}
+
+fn delay_threshold_by_time(world: &World) -> String {
+    if world.nodes().iter().any(layout::is_time) { "1000" } else { "0" }.to_owned()
 }
 
 fn failover_command(world: &World) -> String {

@@ -96,7 +96,7 @@ pub use scope::Scope;
 pub use set_client_min_messages::{MessageLevel, SetClientMinMessages};
 pub use stop_cluster::StopCluster;
 pub use stop_pgpool::{StopMode, StopPgpool};
-pub use watchdog_info::{ReadWatchdogInfo, WatchdogCluster, WatchdogInfo, WatchdogMember};
+pub use watchdog_info::{Quorum, ReadWatchdogInfo, WatchdogCluster, WatchdogInfo, WatchdogMember};
 
 use crate::{DecodeError, Fields, Frame, NodeId, Release, ReplyKind, RequestKind, Requirement, Text};
 

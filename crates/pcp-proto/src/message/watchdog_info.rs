@@ -117,7 +117,59 @@ pub struct WatchdogMember {
     pub membership_string: Option<String>,
 }
 
+impl WatchdogCluster {
+    /// Returns whether there is a quorum. `None` where the server does not tell.
+    pub fn quorum(&self) -> Option<Quorum> {
+        self.quorum_status.map(Quorum::from_code)
+    }
+}
+
+/// Whether enough members are alive for the cluster to act.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quorum {
+    /// There is a quorum.
+    Exists,
+    /// Just half of the members are alive.
+    OnTheEdge,
+    /// There is none.
+    Absent,
+    /// There is no leader.
+    NoLeader,
+    /// A code that this version does not know.
+    Other(i64),
+}
+
+impl Quorum {
+    fn from_code(code: i64) -> Self {
+        match code {
+            1 => Self::Exists,
+            0 => Self::OnTheEdge,
+            -1 => Self::Absent,
+            -2 => Self::NoLeader,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists => f.pad("exists"),
+            Self::OnTheEdge => f.pad("on the edge"),
+            Self::Absent => f.pad("absent"),
+            Self::NoLeader => f.pad("no leader"),
+            Self::Other(code) => code.fmt(f),
+        }
+    }
+}
+
 impl WatchdogMember {
+    /// Tells whether this member takes no part in the cluster: dead, lost, in network trouble, shut down or isolated.
+    pub fn is_lost(&self) -> bool {
+        const LOST: [i64; 5] = [0, 8, 9, 10, 12];
+        self.state.is_some_and(|state| LOST.contains(&state))
+    }
+
     /// Tells whether this member leads.
     pub fn is_leader(&self) -> bool {
         const LEADER: i64 = 4;
@@ -210,6 +262,17 @@ mod tests {
         assert!(old.members[0].is_leader());
         assert_eq!((old.nodes_require_for_quorum, new.nodes_require_for_quorum), (None, Some(2)));
         assert_eq!((new.members[0].id, new.members[0].is_leader()), (Some(-1), false));
+    }
+
+    #[test]
+    fn codes_have_their_meaning() {
+        let quorum = |code| WatchdogCluster { quorum_status: Some(code), ..WatchdogCluster::default() }.quorum();
+        let words = [1, 0, -1, -2, 7].map(|code| quorum(code).unwrap().to_string());
+        assert_eq!(words, ["exists", "on the edge", "absent", "no leader", "7"]);
+        assert_eq!(WatchdogCluster::default().quorum(), None);
+        let lost = |state| WatchdogMember { state, ..WatchdogMember::default() }.is_lost();
+        assert_eq!((0..=12).filter(|&state| lost(Some(state))).collect::<Vec<_>>(), [0, 8, 9, 10, 12]);
+        assert!(!lost(None));
     }
 
     #[test]

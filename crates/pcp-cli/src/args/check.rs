@@ -1,0 +1,147 @@
+//! What `check` takes.
+
+use clap::{Args, Subcommand};
+
+use super::{ConnectionArgs, HelpArg, LiveArg, NodeArg, VerboseArg, ZoneArg};
+use crate::cmd::Range;
+
+const CODES: &str = "\
+Exit codes, as those of Nagios plugins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With several Pgpools the worst \
+counts. A Pgpool that cannot be reached, or does not answer in time, is CRITICAL; a login that it refuses, a mistake \
+in the configuration or the arguments, and what this Pgpool cannot tell are UNKNOWN.
+
+A RANGE is one of Nagios: 10 alerts outside 0 to 10, 10: below 10, ~:10 above 10, 10:20 outside, @10:20 inside; ~: \
+never alerts.
+
+Never use a check as EFM's script.custom.monitor or in its script.fence: EFM would take an exit other than 0 for a \
+failed database, and fail over a healthy one. Only \"pcpctl reconcile --monitor\" belongs there.";
+
+/// Check a Pgpool as a Nagios plugin does: one line of status, performance data, and an exit code.
+///
+/// For Nagios, Icinga and their kin, and as an exec probe of Kubernetes. None makes Pgpool connect to a backend,
+/// unless --live asks for it, and none needs a slot of its pool: they answer while SQL cannot.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = CODES)]
+pub(crate) struct CheckArgs {
+    #[command(subcommand)]
+    pub(crate) what: CheckCommand,
+    #[command(flatten)]
+    help: HelpArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    Ping(PingArgs),
+    Nodes(NodesArgs),
+    Primary(PrimaryArgs),
+    Watchdog(WatchdogArgs),
+    Pool(PoolArgs),
+    Health(HealthArgs),
+}
+
+/// Check that Pgpool takes a login and answers.
+///
+/// The ranges are of the seconds that it takes.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = CODES)]
+pub(crate) struct PingArgs {
+    #[command(flatten)]
+    pub(crate) thresholds: ThresholdArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Check that no node is down.
+///
+/// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for
+/// its first session is up; one in quarantine is not.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = CODES)]
+pub(crate) struct NodesArgs {
+    #[command(flatten)]
+    pub(crate) thresholds: ThresholdArgs,
+    /// CRITICAL when fewer nodes are up
+    #[arg(long, value_name = "NODES", default_value_t = 1)]
+    pub(crate) min_up: u8,
+    #[command(flatten)]
+    pub(crate) live: LiveArg,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Check that exactly one node is the primary and up, the same on every Pgpool.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = CODES)]
+pub(crate) struct PrimaryArgs {
+    /// CRITICAL when another node is the primary: HOST, HOST:PORT, [V6]:PORT or a node id
+    #[arg(long, value_name = "NODE")]
+    pub(crate) expect: Option<NodeArg>,
+    #[command(flatten)]
+    pub(crate) live: LiveArg,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Check that the watchdog has a quorum, one leader, and all its members.
+///
+/// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum
+/// and no leader are CRITICAL, a quorum on the edge is WARNING.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = CODES)]
+pub(crate) struct WatchdogArgs {
+    #[command(flatten)]
+    pub(crate) thresholds: ThresholdArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Check that child processes are left for further clients.
+///
+/// The ranges are of the percentage of them that serve a client; WARNING is 80 and CRITICAL 95 unless said otherwise.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = CODES)]
+pub(crate) struct PoolArgs {
+    #[command(flatten)]
+    pub(crate) thresholds: ThresholdArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Check that Pgpool's own health checks of the nodes succeed.
+///
+/// The ranges are of the seconds since the last check that succeeded, of the nodes that are up; WARNING is three
+/// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL.
+/// Since Pgpool 4.2; UNKNOWN where health checks are off.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = CODES)]
+pub(crate) struct HealthArgs {
+    #[command(flatten)]
+    pub(crate) thresholds: ThresholdArgs,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArg,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// From where on a value is worth an alert.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Thresholds")]
+pub(crate) struct ThresholdArgs {
+    /// WARNING when the value is out of this range
+    #[arg(short = 'W', long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub(crate) warning: Option<Range>,
+    /// CRITICAL when the value is out of this range
+    #[arg(short = 'C', long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub(crate) critical: Option<Range>,
+}
+
+/// What every check takes. Passwords are never asked for.
+#[derive(Debug, Args)]
+pub(crate) struct CommonArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) verbose: VerboseArg,
+    #[command(flatten)]
+    help: HelpArg,
+}
