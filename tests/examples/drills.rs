@@ -1,6 +1,6 @@
 //! Runs the drills on real servers and writes `docs/drills.md`.
 //!
-//! `cargo run -p pcp-tests --example drills` runs all, some 40 minutes. With arguments only those whose version or
+//! `cargo run -p pcp-tests --example drills` runs all, about an hour. With arguments only those whose version or
 //! name contains one of them (`4.7 switchover`), and writes to standard output.
 
 use std::env;

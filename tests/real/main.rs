@@ -40,6 +40,7 @@ mod failover;
 mod harness;
 mod hostile;
 mod monitoring;
+mod operate;
 mod protocol;
 mod show;
 mod support;

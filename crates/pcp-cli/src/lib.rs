@@ -23,8 +23,8 @@ mod verdict;
 use std::ffi::OsString;
 use std::process;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use args::Cli;
 pub use exit::Exit;
@@ -38,6 +38,12 @@ pub fn main() -> ! {
         Err(error) => usage(&error, std::env::args_os().nth(1)),
     };
     process::exit(exit.code())
+}
+
+/// Returns the definition of the command line, for man pages.
+#[doc(hidden)]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Shows help, or what is wrong with the arguments. A hook's caller reads stdout, so its verdict goes there as

@@ -1,7 +1,9 @@
 //! Making a connection.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -78,15 +80,15 @@ impl Connect for Connector {
 
 impl Connector {
     async fn connect_tcp(&self, host: &str, port: u16, deadline: Deadline) -> Result<TcpStream, Error> {
-        let unreachable = |reason: String| {
-            Error::because(ErrorKind::Unreachable, format!("cannot connect to {}", self.endpoint), reason)
-        };
+        let message = || format!("cannot connect to {}", self.endpoint);
+        let unreachable = |reason: String| Error::because(ErrorKind::Unreachable, message(), reason);
         let addresses = match timeout_at(deadline.instant(), lookup_host((host, port))).await {
             Ok(Ok(addresses)) => addresses,
             Ok(Err(error)) => return Err(unreachable(format!("the name {host} has no address: {error}"))),
             Err(_) => return Err(unreachable(format!("looking up the name {host} took too long"))),
         };
-        let stream = self.connect_any(addresses, deadline).await.map_err(unreachable)?;
+        let stream = self.connect_any(addresses, deadline).await;
+        let stream = stream.map_err(|attempts| Error::because(ErrorKind::Unreachable, message(), attempts))?;
         prepare(&stream);
         Ok(stream)
     }
@@ -96,21 +98,20 @@ impl Connector {
         &self,
         addresses: impl Iterator<Item = SocketAddr>,
         deadline: Deadline,
-    ) -> Result<TcpStream, String> {
+    ) -> Result<TcpStream, Attempts> {
         let mut failures = Vec::new();
         for address in addresses {
-            let reason = match timeout_at(deadline.cut(self.connect_timeout), TcpStream::connect(address)).await {
+            let error = match timeout_at(deadline.cut(self.connect_timeout), TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     debug!(endpoint = %self.endpoint, %address, "connected");
                     return Ok(stream);
                 }
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer in time".to_owned(),
+                Ok(Err(error)) => Some(error),
+                Err(_) => None,
             };
-            // The port is the same for all.
-            failures.push(format!("{}: {reason}", address.ip()));
+            failures.push((address.ip(), error));
         }
-        Err(failures.join("; "))
+        Err(Attempts(failures))
     }
 
     async fn connect_unix(&self, deadline: Deadline) -> Result<UnixStream, Error> {
@@ -126,6 +127,38 @@ impl Connector {
             Ok(result) => result.map_err(failed),
             Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),
         }
+    }
+}
+
+/// What each address did, `None` where it did not answer in time. The port is the same for all.
+#[derive(Debug)]
+struct Attempts(Vec<(IpAddr, Option<io::Error>)>);
+
+impl StdError for Attempts {}
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (address, error)) in self.0.iter().enumerate() {
+            let separator = if place == 0 { "" } else { "; " };
+            match error {
+                Some(error) => write!(f, "{separator}{address}: {error}")?,
+                None => write!(f, "{separator}{address}: no answer in time")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a connection failed because nobody listens: every address refused it, or the socket is gone.
+pub(crate) fn nobody_listens(error: &Error) -> bool {
+    let Some(cause) = error.source().filter(|_| error.kind() == ErrorKind::Unreachable) else { return false };
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    match (cause.downcast_ref::<Attempts>(), cause.downcast_ref::<io::Error>()) {
+        (Some(Attempts(attempts)), _) => {
+            !attempts.is_empty() && attempts.iter().all(|(_, error)| error.as_ref().is_some_and(refused))
+        }
+        (_, Some(error)) => refused(error) || error.kind() == io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 
@@ -193,7 +226,7 @@ mod tests {
         assert_eq!(stream.peer_addr().unwrap(), answering);
 
         let failure = connector().connect_any([refusing, refusing].into_iter(), deadline).await.unwrap_err();
-        assert_eq!(failure.matches("127.0.0.2: Connection refused").count(), 2, "{failure}");
+        assert_eq!(failure.to_string().matches("127.0.0.2: Connection refused").count(), 2, "{failure}");
     }
 
     #[tokio::test]
@@ -203,5 +236,28 @@ mod tests {
         let error = connector.connect(Deadline::after(Duration::from_secs(10))).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable);
         assert_eq!(error.to_string(), "cannot connect to the socket /nonexistent/.s.PGSQL.9898");
+        assert!(nobody_listens(&error));
+    }
+
+    #[tokio::test]
+    async fn nobody_listens_only_where_every_address_refuses() {
+        let refusing = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: refusing.port() };
+        let error = Connector { endpoint, ..connector() }.connect(deadline).await.unwrap_err();
+        assert!(nobody_listens(&error), "{error}");
+
+        let refused = || Some(io::ErrorKind::ConnectionRefused.into());
+        let address = refusing.ip();
+        for attempts in [
+            vec![],
+            vec![(address, None)],
+            vec![(address, refused()), (address, None)],
+            vec![(address, refused()), (address, Some(io::ErrorKind::HostUnreachable.into()))],
+        ] {
+            let error = Error::because(ErrorKind::Unreachable, "", Attempts(attempts));
+            assert!(!nobody_listens(&error), "{error:?}");
+        }
+        assert!(!nobody_listens(&Error::because(ErrorKind::Unreachable, "", "no such name")));
     }
 }

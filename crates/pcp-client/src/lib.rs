@@ -173,7 +173,9 @@ mod fleet;
 pub mod fuzz;
 mod inspect;
 mod observe;
+mod operate;
 pub mod passfile;
+pub mod pcp_conf;
 mod refusal;
 mod resolve;
 #[cfg(feature = "sandbox")]
@@ -196,6 +198,11 @@ pub use evidence::{Login, Postgres};
 pub use fleet::{Require, converge_all};
 pub use inspect::{Inspection, inspect, inspect_node};
 pub use observe::{Node, NodeDetail, Observation, Server, View, observe, observe_again, observe_in_detail};
+pub use operate::{
+    Caution, ChangedParameter, Expectation, Followers, NodeOperation, Operated, RecoveryPlan, Reload, Reloaded,
+    StopPlan, SwitchoverPlan, foresee_recovery, foresee_stop, foresee_switchover, invalidate_query_cache, recover,
+    reload, rotate_log, stop_cluster, stop_pgpool, switch_over,
+};
 pub use refusal::Refusal;
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
 pub use survey::{ChildState, Dial, NodeSurvey, PoolUse, Survey, read_pool_use, read_watchdog, survey};

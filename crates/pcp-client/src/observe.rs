@@ -100,6 +100,22 @@ impl fmt::Display for Node {
     }
 }
 
+impl Server {
+    /// Returns how long it searches a primary at most; `None` where that has no end, or is not known.
+    pub(crate) fn search_limit(&self) -> Option<Duration> {
+        self.search_primary_node_timeout.filter(|limit| !limit.is_zero())
+    }
+
+    /// Says how long it searches a primary.
+    pub(crate) fn search_words(&self) -> String {
+        match self.search_primary_node_timeout {
+            Some(Duration::ZERO) => "without end (search_primary_node_timeout = 0)".to_owned(),
+            Some(limit) => format!("for up to {} s (search_primary_node_timeout)", limit.as_secs()),
+            None => "until it finds one".to_owned(),
+        }
+    }
+}
+
 impl View {
     /// Returns a node.
     pub fn node(&self, id: NodeId) -> Option<&Node> {

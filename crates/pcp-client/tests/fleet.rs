@@ -132,6 +132,31 @@ async fn of_a_watchdog_cluster_the_leader_acts_and_the_others_have_to_show_it() 
     }
 }
 
+/// The leader passes nothing on before its search has ended, and a member would tell it the same again and again.
+#[tokio::test(start_paused = true)]
+async fn while_the_leader_searches_the_others_are_told_nothing_and_the_verdict_says_so() {
+    let (leader, other) = (member(Age::V4_7, 0), member(Age::V4_7, 1));
+    for pgpool in [&leader, &other] {
+        pgpool.0.with(|world| {
+            world.settings_mut().search_primary_node_timeout = Duration::from_secs(10);
+            world.kill_postgres(0);
+        });
+    }
+    let detach = async |limit| {
+        let credentials = credentials();
+        let pgpools = [&leader, &other].map(|pgpool| (pgpool, &credentials));
+        let name = "10.0.0.1".parse().unwrap();
+        converge_all(pgpools, &Order::new(&name, Want::Detached, options(limit))).await
+    };
+    let reports = detach(12).await;
+    assert_eq!((changes(&reports), reports[0].result.is_ok()), (vec![1, 0], true), "{reports:?}");
+    let said = reports[1].result.as_ref().unwrap_err().to_string();
+    assert!(said.contains("it searches for up to 10 s (search_primary_node_timeout)"), "{said}");
+    // It hears of nothing for longer than any search.
+    let reports = detach(30).await;
+    assert_eq!((changes(&reports), reports[1].result.is_ok()), (vec![0, 1], true), "{reports:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_member_to_which_nothing_is_passed_on_is_told_itself() {
     let members = [member(Age::V4_7, 0), member(Age::V4_7, 1)];

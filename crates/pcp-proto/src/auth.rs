@@ -50,6 +50,11 @@ impl PasswordHash {
     pub fn of(password: &[u8]) -> Self {
         Self(md5_hex(&[password]))
     }
+
+    /// Returns its 32 lower-case hexadecimal digits, for a line of `pcp.conf`.
+    pub fn expose(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for PasswordHash {

@@ -97,6 +97,9 @@ pub enum Failure {
     Other(anyhow::Error),
 }
 
+/// What a hook says that could not verify its state on all Pgpools: "done in part".
+const IN_PART: i32 = 10;
+
 /// Everything between a scenario with the usual settings and its particulars.
 const PLAIN: Scenario = Scenario {
     name: "",

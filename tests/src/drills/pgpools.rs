@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Drill, Group, PLAIN, Scenario};
+use super::{Drill, Group, IN_PART, PLAIN, Scenario};
 use crate::{Hook, Pgpool};
 
 pub(super) const ALL: &[Scenario] = &[
@@ -28,9 +28,8 @@ pub(super) const ALL: &[Scenario] = &[
     },
 ];
 
-// What the hooks say where a Pgpool cannot be reached: "nothing was changed" and "done in part".
+// What the hooks say where no Pgpool can be reached: "nothing was changed".
 const UNREACHABLE: i32 = 4;
-const IN_PART: i32 = 10;
 
 /// The failover passes Pgpool by. When it is back it takes the old primary for one in service, and that runs again
 /// as a primary. The hooks that failed are run again, by an operator, as EFM does not.

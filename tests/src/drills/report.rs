@@ -123,7 +123,7 @@ const GROUPS: [(Group, &str); 3] = [
 const INTRODUCTION: &str = "\
 # Drills on real servers
 
-Written by `cargo run -p pcp-tests --example drills`, which needs Docker and some half an hour; with arguments
+Written by `cargo run -p pcp-tests --example drills`, which needs Docker and about an hour; with arguments
 (`4.7 switchover`) it runs those drills alone. Change the drills in `tests/src/drills`, not this file.
 
 Each drill is a sequence of failures and decisions on a primary and two standbys in streaming replication, with real

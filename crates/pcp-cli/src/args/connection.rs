@@ -35,7 +35,8 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) connect_timeout: Option<Duration>,
     /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach, follow and
-    /// reconcile 30s, reconcile --monitor 20s, attach and promote 60s, others 8s]
+    /// reconcile 30s, reconcile --monitor 20s, attach, promote and stop-pgpool 60s, switchover 2m, recover 2h, others
+    /// 8s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
     #[command(flatten)]

@@ -7,6 +7,8 @@ mod exporter;
 mod follow;
 mod hold;
 mod monitoring;
+mod operate;
+mod pcp_conf;
 mod reconcile;
 mod show;
 mod values;
@@ -26,6 +28,11 @@ pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
 pub(crate) use monitoring::{LiveArg, VerboseArg, ZoneArg};
+pub(crate) use operate::{
+    ConfirmArgs, Consent, InvalidateCacheArgs, ModeArg, NodeChangeArgs, RecoverArgs, ReloadArgs, RotateLogArgs,
+    ScopeArg, StopPgpoolArgs, SwitchoverArgs,
+};
+pub(crate) use pcp_conf::{PasswordArgs, PcpConfArgs, PcpConfCommand, PcpConfHashArgs, PcpConfVerifyArgs};
 pub(crate) use reconcile::{Caller, MONITOR_LIMIT, ReconcileArgs, TruthArg};
 pub(crate) use show::{
     GlobArg, ProcessStatusArg, ShowArgs, ShowCommand, ShowConfigArgs, ShowHealthArgs, ShowNodeArgs, ShowNodesArgs,
@@ -81,6 +88,14 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     Hold(HoldArgs),
     Release(ReleaseArgs),
+    Recover(RecoverArgs),
+    Switchover(SwitchoverArgs),
+    StopPgpool(StopPgpoolArgs),
+    Reload(ReloadArgs),
+    RotateLog(RotateLogArgs),
+    InvalidateCache(InvalidateCacheArgs),
+    PcpConf(PcpConfArgs),
+    Completions(CompletionsArgs),
     Sandbox(SandboxArgs),
 }
 
@@ -153,6 +168,19 @@ pub(crate) struct IsPrimaryArgs {
     pub(crate) backend_port: Option<u16>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Print a script that completes this command's arguments in a shell.
+///
+/// bash: pcpctl completions bash >/etc/bash_completion.d/pcpctl; the packages bring those of bash, zsh and fish.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
     #[command(flatten)]
     pub(crate) help: HelpArg,
 }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod check;
+mod completions;
 mod detach;
 mod doctor;
 mod dry_run;
@@ -12,6 +13,8 @@ mod hold;
 mod hook;
 mod is_primary;
 mod marks;
+mod operate;
+mod pcp_conf;
 mod promote;
 mod read;
 mod reconcile;
@@ -35,7 +38,7 @@ use pcp_client::{Connector, WithNotices};
 use pcp_proto::message::MessageLevel;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Cli, Command, OutputArgs, SandboxCommand, ShowCommand};
+use crate::args::{Cli, Command, OutputArgs, PcpConfCommand, SandboxCommand, ShowCommand};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Env;
@@ -60,6 +63,17 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Reconcile(args) => reconcile::run(&args, env),
         Command::Hold(args) => hold::run(&args, env),
         Command::Release(args) => release::run(&args, env),
+        Command::Recover(args) => operate::ended(operate::recover(&args, env)),
+        Command::Switchover(args) => operate::ended(operate::switchover(&args, env)),
+        Command::StopPgpool(args) => operate::ended(operate::stop_pgpool(&args, env)),
+        Command::Reload(args) => operate::ended(operate::reload(&args, env)),
+        Command::RotateLog(args) => operate::ended(operate::rotate_log(&args, env)),
+        Command::InvalidateCache(args) => operate::ended(operate::invalidate_cache(&args, env)),
+        Command::PcpConf(args) => match args.what {
+            PcpConfCommand::Hash(args) => pcp_conf::hash(&args),
+            PcpConfCommand::Verify(args) => pcp_conf::verify(&args),
+        },
+        Command::Completions(args) => completions::run(args.shell),
         Command::IsPrimary(args) => is_primary::run(&args, env),
         Command::Show(args) => match args.what {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),

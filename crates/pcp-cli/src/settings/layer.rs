@@ -12,7 +12,7 @@ use tracing::level_filters::LevelFilter;
 use super::nodes::AddressMap;
 use super::password::{self, PasswordSource};
 use super::{CONNECT_TIMEOUT, Env, SettingsError, Witness, value};
-use crate::args::{ConnectionArgs, HookArgs, MarkArgs, Require, duration};
+use crate::args::{ConnectionArgs, HookArgs, MarkArgs, NodeChangeArgs, Require, duration};
 use crate::output;
 
 const STATE_DIR: &str = "/var/lib/pcpctl";
@@ -133,6 +133,16 @@ impl Layer {
             log: LogLayer { file: args.log_file.clone(), ..LogLayer::default() },
             ..Self::from_flags(&args.connection)
         }
+    }
+
+    /// Takes what was typed behind a verb that people use on one node.
+    pub(crate) fn from_node_flags(args: &ConnectionArgs, change: &NodeChangeArgs) -> Self {
+        Self { backend_port: change.backend_port, settle: change.settle, ..Self::from_flags(args) }
+    }
+
+    /// Replaces the deadline, or takes it away.
+    pub(crate) fn with_deadline(self, deadline: Option<Duration>) -> Self {
+        Self { deadline, ..self }
     }
 
     pub(crate) fn from_mark_flags(args: &MarkArgs) -> Self {

@@ -12,13 +12,11 @@ use super::restore::RESTORE_LIMIT;
 use super::{Change, Failure, Goal, Memory, Order, Remark, Report, Step, Time, Want, plan};
 use crate::fleet::{Seat, Table};
 use crate::observe::{Node, View};
-use crate::{Connect, Deadline, Error, ErrorKind, Evidence, NodeName, ResolveError};
+use crate::{Connect, Deadline, Error, ErrorKind, Evidence};
 
 /// How long connections that fail are tried again before anything was changed: Pgpool's PCP port is closed while it
 /// starts.
 const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a member of a watchdog cluster leaves a change to the leader while nothing happens.
-const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes one Pgpool show the wanted state of a node, and returns when it was read back or cannot be.
 ///
@@ -73,7 +71,7 @@ pub(super) struct Run<'a, C, E> {
     pub(super) last_error: Option<Error>,
     pub(super) failing_since: Option<Instant>,
     /// Since when nothing happened that a member could see.
-    quiet_since: Instant,
+    pub(super) quiet_since: Instant,
     /// When undoing ends, once it has begun.
     pub(super) undoing: Option<Deadline>,
 }
@@ -167,6 +165,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
         if self.view.as_ref().is_none_or(|before| before.nodes != view.nodes) {
             self.quiet_since = Instant::now();
         }
+        self.seat.post_search(view.searching().is_some());
         self.memory.observe(&goal, &view, self.elapsed());
         let step = self.plan(&goal, &view);
         debug!(?step, node = view.node(goal.node).map(Node::state), "planned");
@@ -238,25 +237,6 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
                 step => return step,
             }
         }
-    }
-
-    /// Returns what a change has to wait for although it is due: that other Pgpools are known, or act first.
-    fn hold_back(&self, goal: &Goal) -> Result<Option<String>, Failure> {
-        if matches!(self.order.name, NodeName::Id(_)) {
-            if !self.seat.are_others_known() {
-                return Ok(Some("the other Pgpools to say which backend the id means there".to_owned()));
-            }
-            self.compare_backends(goal)?;
-        }
-        let leave = !self.seat.acts() && self.quiet_since.elapsed() < LEADER_PATIENCE;
-        Ok(leave.then(|| "the watchdog's leader to act".to_owned()))
-    }
-
-    /// Checks that the node is the same backend on the other Pgpools, as far as they have told.
-    pub(super) fn compare_backends(&self, goal: &Goal) -> Result<(), Failure> {
-        let Some(there) = self.seat.other_backend() else { return Ok(()) };
-        let here = self.view.as_ref().and_then(|view| view.node(goal.node)).map(Node::address);
-        Err(ResolveError::Differs { id: goal.node, here: here.unwrap_or_default(), there }.into())
     }
 
     /// Decides whether to go on after the state could not be read.

@@ -25,6 +25,7 @@ mod see;
 mod stop;
 #[cfg(test)]
 mod test;
+mod turn;
 
 pub use change::{Change, Reason};
 pub use drive::converge;
@@ -33,6 +34,7 @@ pub use forecast::{Forecast, Sessions, forecast, forecast_all};
 pub use goal::{Goal, LastNode, Proof, Want};
 pub use memory::{Answer, Memory, Question};
 pub use order::{Options, Order};
+pub(crate) use pauses::Pauses;
 pub use plan::{Step, Time, plan};
 pub use report::{Failure, Remark, Report};
 pub use stop::Stop;

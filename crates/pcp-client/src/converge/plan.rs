@@ -157,11 +157,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn await_search(&self, old: &Node) -> Step {
-        let limit = match self.view.server.search_primary_node_timeout {
-            Some(timeout) if timeout.is_zero() => "without end (search_primary_node_timeout = 0)".to_owned(),
-            Some(timeout) => format!("for up to {} s (search_primary_node_timeout)", timeout.as_secs()),
-            None => "until it finds one".to_owned(),
-        };
+        let limit = self.view.server.search_words();
         wait(format!("Pgpool to find a primary in the place of node {old}: it searches {limit}"))
     }
 

@@ -1,8 +1,10 @@
 //! Who of several Pgpools acts.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use pcp_proto::message::WatchdogCluster;
+use tokio::time::Instant;
 
 /// The Pgpools of one order, and what each run has told of its own.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ enum Place {
         membership: Membership,
         /// The address of the node that the order is about.
         backend: String,
+        /// When it last showed that it searches a primary, unless it showed something else since.
+        searching: Option<Instant>,
     },
 }
 
@@ -65,7 +69,34 @@ impl Seat<'_> {
 
     /// Tells the others what this Pgpool is and which backend the node is there.
     pub(crate) fn post_found(self, membership: Membership, backend: String) {
-        self.post(Place::Found { membership, backend });
+        self.post(Place::Found { membership, backend, searching: None });
+    }
+
+    /// Tells the others whether this Pgpool shows that it searches a primary.
+    pub(crate) fn post_search(self, shows: bool) {
+        self.table.with(|places| {
+            if let Some(Some(Place::Found { searching, .. })) = places.get_mut(self.at) {
+                *searching = shows.then(Instant::now);
+            }
+        });
+    }
+
+    /// Returns how long ago the leader of this Pgpool's cluster showed that it searches a primary, unless it showed
+    /// something else since. The others learn what it has carried out when the search has ended.
+    pub(crate) fn leader_searched(self) -> Option<Duration> {
+        self.table.with(|places| {
+            let Some(Some(Place::Found { membership: Membership::Standby(leader), .. })) = places.get(self.at)
+            else {
+                return None;
+            };
+            let searching = places.iter().find_map(|place| match place {
+                Some(Place::Found { membership: Membership::Leader(name), searching, .. }) if name == leader => {
+                    *searching
+                }
+                _ => None,
+            });
+            searching.map(|then| then.elapsed())
+        })
     }
 
     fn post(self, place: Place) {
@@ -159,6 +190,23 @@ mod tests {
         assert_eq!(acting(&[None, Some((standby("a"), pg))]), [true, false], "it may be the leader");
         let alone = Membership::Alone;
         assert_eq!(acting(&[Some((alone.clone(), pg)), None, Some((alone, pg))]), [true; 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_knows_whether_its_leader_searches() {
+        let table = Table::new(4);
+        let searched = || [0, 1, 2, 3].map(|at| table.seat(at).leader_searched().map(|ago| ago.as_secs()));
+        table.seat(0).post_search(true);
+        assert_eq!(searched(), [None; 4], "nothing was found yet");
+        for (at, membership) in [(0, leader()), (1, standby("a")), (2, standby("b")), (3, Membership::Alone)] {
+            table.seat(at).post_found(membership, "pg:5432".to_owned());
+        }
+        assert_eq!(searched(), [None; 4]);
+        table.seat(0).post_search(true);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!(searched(), [None, Some(7), None, None]);
+        table.seat(0).post_search(false);
+        assert_eq!(searched(), [None; 4]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ const ROWS: &[Row] = &[
     ("load_balance_mode", ALWAYS, Text("1"), "non 0 if operating in load balancing mode"),
     ("master_slave_mode", before(4, 2), Of(master_slave_mode), "if true, operate in master/slave mode"),
     ("master_slave_sub_mode", before(4, 2), Of(master_slave_sub_mode), "master/slave sub mode"),
-    ("sr_check_period", ALWAYS, Text("10"), "sr check period"),
+    ("sr_check_period", ALWAYS, Of(|world| seconds(world.settings().sr_check_period)), "sr check period"),
     ("sr_check_user", ALWAYS, Text("pgpool"), "sr check user"),
     ("delay_threshold", ALWAYS, Text("0"), "standby delay threshold"),
     ("delay_threshold_by_time", since(4, 4), Of(delay_threshold_by_time), "standby delay threshold by time"),

@@ -19,6 +19,9 @@ pub struct Settings {
     pub search_primary_node_timeout: Duration,
     /// Zero, the default, turns health checks off, and with them the live part of node info.
     pub health_check_period: Duration,
+    /// How often the replication of standbys is looked at, as pool status tells it. 10 s unless set; what is shown of it
+    /// is always true here.
+    pub sr_check_period: Duration,
     /// What a silent host costs whoever connects to it. 10 s unless set.
     pub connect_timeout: Duration,
     /// The command for standbys after a change of primary; unset when empty. It is not run:
@@ -89,6 +92,7 @@ impl Settings {
             credentials,
             search_primary_node_timeout: Duration::from_secs(3),
             health_check_period: Duration::ZERO,
+            sr_check_period: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             follow_primary_command: String::new(),
             failover_command: FailoverCommand::default(),

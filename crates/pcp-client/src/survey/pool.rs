@@ -63,15 +63,16 @@ impl ChildState {
         Self::Other,
     ];
 
-    fn from_word(word: &Text) -> Self {
-        match word.as_bytes() {
+    /// Reads it off a slot of the child; `None` before 4.3, where the server does not tell.
+    pub fn of(slot: &ProcessInfo) -> Option<Self> {
+        Some(match slot.status.as_ref()?.as_bytes() {
             b"Wait for connection" => Self::WaitForConnection,
             b"Connecting" => Self::Connecting,
             b"Idle" => Self::Idle,
             b"Idle in transaction" => Self::IdleInTransaction,
             b"Execute command" => Self::ExecuteCommand,
             _ => Self::Other,
-        }
+        })
     }
 }
 
@@ -142,8 +143,8 @@ impl Sum {
         }
         let child = self.child.get_or_insert_with(|| Child {
             pid: slot.pid,
-            state: slot.status.as_ref().map(ChildState::from_word),
-            idle: slot.client_idle_duration.as_ref().and_then(seconds),
+            state: ChildState::of(slot),
+            idle: slot.client_idle(),
             client: None,
             place,
         });
@@ -180,12 +181,6 @@ impl Sum {
         self.end_child();
         self.total
     }
-}
-
-/// Reads the seconds that a duration begins with, such as `12 (4:48 before client disconnected)`.
-fn seconds(text: &Text) -> Option<Duration> {
-    let text = text.as_str()?;
-    Some(Duration::from_secs(text.split(' ').next()?.parse().ok()?))
 }
 
 #[cfg(test)]

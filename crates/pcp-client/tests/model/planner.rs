@@ -239,6 +239,13 @@ impl<'a> Model<'a> {
             ));
         }
         let left_down = process.goal.left_down(&self.view);
+        let others = self.view.nodes.iter().filter(|node| node.id != process.goal.node && node.is_down());
+        let down = others.filter(|node| process.goal.failed != Some(node.id)).count();
+        // One that nobody named may be the failed primary.
+        let excused = usize::from(process.goal.failed.is_none());
+        if process.goal.want == Want::Primary && down > excused && left_down.len() != down {
+            return Err(format!("unnamed: \"hook {}\" is done at {now:?}: {}", process.hook, self.shown(process)));
+        }
         Ok(Looked::Over(if left_down.is_empty() {
             End::Verified
         } else {

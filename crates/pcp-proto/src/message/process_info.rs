@@ -1,4 +1,5 @@
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use super::{ARRAY_SIZE, Body, COMPLETE, Query, Reply, Request, Rows, request, row, rows};
 use crate::{DecodeError, Fields, Frame, Release, ReplyKind, RequestKind, ServerAge, Text};
@@ -118,6 +119,13 @@ impl ProcessInfo {
     /// Tells whether the slot holds no connection.
     pub fn is_free(&self) -> bool {
         self.database.is_empty()
+    }
+
+    /// Returns for how long the client has been idle: the number that `client_idle_duration` begins with. Behind it may
+    /// stand when the client will be disconnected. Since 4.3.
+    pub fn client_idle(&self) -> Option<Duration> {
+        let seconds = self.client_idle_duration.as_ref()?.as_str()?.split(' ').next()?;
+        seconds.parse().ok().map(Duration::from_secs)
     }
 }
 
@@ -518,6 +526,8 @@ mod tests {
         assert_eq!(slot.start_time, ProcessTime::Local(start.into()));
         let slot = with("\x000\x003\0", "\x0012 (4:48 before client disconnected)\x003\0");
         assert_eq!(slot.client_idle_duration, Some("12 (4:48 before client disconnected)".into()));
+        assert_eq!(slot.client_idle(), Some(Duration::from_secs(12)));
+        assert_eq!(ProcessInfo { client_idle_duration: Some("idle".into()), ..slot }.client_idle(), None);
     }
 
     #[test]

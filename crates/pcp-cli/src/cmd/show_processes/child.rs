@@ -1,5 +1,6 @@
 //! A child of Pgpool: what it does, and its pools.
 
+use pcp_client::ChildState;
 use pcp_proto::Text;
 use pcp_proto::message::{ProcessInfo, ProcessTime};
 use serde::Serialize;
@@ -80,7 +81,7 @@ impl Child {
         let (start_unix_seconds, start_local) = time(&first.start_time);
         Some(Self {
             pid: first.pid,
-            status: Status::of(first.status.as_ref(), pools.iter().any(|pool| pool.connected)),
+            status: Status::of(ChildState::of(first), pools.iter().any(|pool| pool.connected)),
             start_unix_seconds,
             start_local,
             client_connection_count: first.client_connection_count,
@@ -154,7 +155,7 @@ impl Pool {
             pool_counter: 0,
             client_connection_local: text(slot.client_connection_time.as_ref()),
             client_disconnection_local: text(slot.client_disconnection_time.as_ref()),
-            client_idle_seconds: slot.client_idle_duration.as_ref().and_then(leading_number),
+            client_idle_seconds: slot.client_idle().map(|idle| idle.as_secs()),
             backends: Vec::new(),
         }
     }
@@ -194,14 +195,14 @@ impl Backend {
 }
 
 impl Status {
-    fn of(word: Option<&Text>, connected: bool) -> Self {
-        match word.map(Text::as_bytes) {
+    fn of(state: Option<ChildState>, connected: bool) -> Self {
+        match state {
             None if connected => Self::Connected,
-            None | Some(b"Wait for connection") => Self::Waiting,
-            Some(b"Connecting") => Self::Connecting,
-            Some(b"Execute command") => Self::Busy,
-            Some(b"Idle") => Self::Idle,
-            Some(b"Idle in transaction") => Self::IdleInTransaction,
+            None | Some(ChildState::WaitForConnection) => Self::Waiting,
+            Some(ChildState::Connecting) => Self::Connecting,
+            Some(ChildState::ExecuteCommand) => Self::Busy,
+            Some(ChildState::Idle) => Self::Idle,
+            Some(ChildState::IdleInTransaction) => Self::IdleInTransaction,
             Some(_) => Self::Unknown,
         }
     }
@@ -230,11 +231,6 @@ fn time(time: &ProcessTime) -> (Option<i64>, Option<String>) {
         ProcessTime::Unix(seconds) => (Some(*seconds), None),
         ProcessTime::Local(local) => (None, Some(local.to_string())),
     }
-}
-
-/// Reads the number before what may follow, as in `12 (4:48 before client disconnected)`.
-fn leading_number(text: &Text) -> Option<u64> {
-    text.as_str()?.split(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,220 @@
+//! What `recover`, `switchover`, `stop-pgpool`, `reload`, `rotate-log` and `invalidate-cache` take.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use pcp_client::{Caution, Expectation};
+use pcp_proto::message::{Scope, StopMode};
+
+use super::values::{Effect, NodeArg, duration};
+use super::{EXIT_CODES, HelpArg, ReadArgs};
+
+/// Have Pgpool rebuild a node from the primary, start it and attach it; follow that to its end.
+///
+/// Pgpool runs its recovery_1st_stage_command, which replaces the node's data, and pgpool_remote_start; success is a node
+/// that was read back as up. One Pgpool does it: several are refused. A node that is up, or whose PostgreSQL answers, is
+/// refused. It takes as long as a base backup; --deadline is 2h unless set. Ended early, Pgpool goes on with it.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+pub(crate) struct RecoverArgs {
+    /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
+    #[arg(value_name = "NODE")]
+    pub(crate) node: NodeArg,
+    #[command(flatten)]
+    pub(crate) change: NodeChangeArgs,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Have Pgpool detach its primary and promote another node by its failover_command, and verify that it is the primary.
+///
+/// Since Pgpool 4.3. For clusters that Pgpool itself leads: where failover_command is empty, as under a failover
+/// manager, it is refused, for it would leave no primary. One Pgpool does it: several are refused. Nodes that were up and
+/// did not come back are named, with exit code 10. The old primary stays detached; pcpctl recover rebuilds it.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+pub(crate) struct SwitchoverArgs {
+    /// The new primary: HOST, HOST:PORT, [V6]:PORT or a node id
+    #[arg(value_name = "NODE")]
+    pub(crate) node: NodeArg,
+    #[command(flatten)]
+    pub(crate) change: NodeChangeArgs,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Stop Pgpool, and verify that its PCP port is closed.
+///
+/// Of several Pgpools none is stopped unless --scope cluster says that they are one watchdog cluster: a member is asked
+/// then, and every one that is named has to be gone.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+pub(crate) struct StopPgpoolArgs {
+    /// How sessions of clients end
+    #[arg(short, long, value_enum, value_name = "MODE", default_value_t = ModeArg::Smart)]
+    pub(crate) mode: ModeArg,
+    /// Which Pgpools are stopped
+    #[arg(short, long, value_enum, value_name = "SCOPE", default_value_t = ScopeArg::Local)]
+    pub(crate) scope: ScopeArg,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Have Pgpool read its configuration files again, and tell which parameters changed by it.
+///
+/// Since Pgpool 4.2. Pgpool answers before it has read anything, and a file with a mistake changes nothing. So name what
+/// has to be shown afterwards: with --expect, success is a value that was read back. Without it, success means that Pgpool
+/// took the request. Several Pgpools reload at the same time.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+pub(crate) struct ReloadArgs {
+    /// Which Pgpools do it: the ones named, or all members of the watchdog cluster of the one named
+    #[arg(short, long, value_enum, value_name = "SCOPE", default_value_t = ScopeArg::Local)]
+    pub(crate) scope: ScopeArg,
+    /// A parameter and the value that has to be shown of it afterwards, as pcpctl show config shows it; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) expect: Vec<Expectation>,
+    /// How long changes are looked for without --expect [default: 1500ms]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) settle: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Have Pgpool begin a new log file.
+///
+/// Since Pgpool 4.6, with logging_collector. Success means that Pgpool took the request: only its log directory shows the
+/// file. Several Pgpools are asked at the same time.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+pub(crate) struct RotateLogArgs {
+    /// Which Pgpools do it: the ones named, or all members of the watchdog cluster of the one named
+    #[arg(short, long, value_enum, value_name = "SCOPE", default_value_t = ScopeArg::Local)]
+    pub(crate) scope: ScopeArg,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// Have Pgpool drop everything in its query cache.
+///
+/// Since Pgpool 4.6, with memory_cache_enabled. Success means that Pgpool took the request: each of its children drops its
+/// part before its next query, and nothing shows it over PCP. Several Pgpools are asked at the same time.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+pub(crate) struct InvalidateCacheArgs {
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) help: HelpArg,
+}
+
+/// What a change of one node takes.
+#[derive(Debug, Args)]
+pub(crate) struct NodeChangeArgs {
+    /// The port of NODE, where it has none [default: any]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) backend_port: Option<u16>,
+    /// How long a state has to last before it counts [default: 1500ms]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) settle: Option<Duration>,
+    /// Do what is refused for safety, by what the node's PostgreSQL says
+    #[arg(long)]
+    force: bool,
+}
+
+impl NodeChangeArgs {
+    /// Returns whether to do what looks wrong.
+    pub(crate) fn caution(&self) -> Caution {
+        if self.force { Caution::GivenUp } else { Caution::Kept }
+    }
+}
+
+/// Whether somebody has to agree first.
+#[derive(Debug, Args)]
+pub(crate) struct ConfirmArgs {
+    /// Do not ask. Needed where there is no terminal to ask on
+    #[arg(short, long)]
+    yes: bool,
+    /// Change nothing: print what would be done, and the exit code to expect
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Who agrees to a change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Consent {
+    /// Whoever sits at the terminal is asked.
+    Ask,
+    /// It was given on the command line.
+    Given,
+}
+
+impl ConfirmArgs {
+    /// Returns who agrees.
+    pub(crate) fn consent(&self) -> Consent {
+        if self.yes { Consent::Given } else { Consent::Ask }
+    }
+
+    /// Returns whether anything is to be changed.
+    pub(crate) fn effect(&self) -> Effect {
+        if self.dry_run { Effect::DryRun } else { Effect::Change }
+    }
+}
+
+/// Which Pgpools carry it out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ScopeArg {
+    /// Those that are named
+    Local,
+    /// Every member of a watchdog cluster
+    Cluster,
+}
+
+impl From<ScopeArg> for Scope {
+    fn from(scope: ScopeArg) -> Self {
+        match scope {
+            ScopeArg::Local => Self::Local,
+            ScopeArg::Cluster => Self::Cluster,
+        }
+    }
+}
+
+/// How sessions end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// When their clients leave; no new ones are taken meanwhile
+    #[value(alias = "s")]
+    Smart,
+    /// At once
+    #[value(alias = "f")]
+    Fast,
+    /// At once, and Pgpool does not clean up behind itself
+    #[value(alias = "i")]
+    Immediate,
+}
+
+impl From<ModeArg> for StopMode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Smart => Self::Smart,
+            ModeArg::Fast => Self::Fast,
+            ModeArg::Immediate => Self::Immediate,
+        }
+    }
+}

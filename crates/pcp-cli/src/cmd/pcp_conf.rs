@@ -1,0 +1,116 @@
+//! `pcp-conf`: the file of PCP's users.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use pcp_client::pcp_conf;
+use secrecy::{ExposeSecret, SecretSlice};
+
+use crate::args::{PasswordArgs, PcpConfHashArgs, PcpConfVerifyArgs};
+use crate::exit::Exit;
+use crate::output;
+
+/// Where packages put it, and a build from source.
+const FILES: [&str; 3] = ["/etc/pgpool2/pcp.conf", "/etc/pgpool-II/pcp.conf", "/usr/local/etc/pcp.conf"];
+/// No password and no pcp.conf is longer.
+const MAX_LEN: u64 = 1 << 20;
+
+/// How often a password is typed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Typed {
+    Once,
+    Twice,
+}
+
+pub(super) fn hash(args: &PcpConfHashArgs) -> Exit {
+    let line = password(&args.user, &args.password, Typed::Twice).and_then(|password| {
+        pcp_conf::line(&args.user, password.expose_secret()).map_err(|error| (Exit::Usage, error.to_string()))
+    });
+    match line {
+        Ok(line) => {
+            output::out(format_args!("{line}\n"));
+            Exit::Done
+        }
+        Err((exit, reason)) => fail("hash", exit, &reason),
+    }
+}
+
+pub(super) fn verify(args: &PcpConfVerifyArgs) -> Exit {
+    let path = args.file.clone().or_else(|| FILES.map(PathBuf::from).into_iter().find(|path| path.exists()));
+    let Some(path) = path else {
+        return fail("verify", Exit::Config, &format!("there is none of {}: give --file", FILES.join(", ")));
+    };
+    let contents = match read(&path) {
+        Ok(contents) => contents,
+        Err(error) => {
+            return fail("verify", Exit::Config, &format!("the file {} cannot be read: {error}", path.display()));
+        }
+    };
+    let password = match password(&args.user, &args.password, Typed::Once) {
+        Ok(password) => password,
+        Err((exit, reason)) => return fail("verify", exit, &reason),
+    };
+    match pcp_conf::check(contents.expose_secret(), &args.user, password.expose_secret()) {
+        Ok(line) => {
+            output::line(format_args!("yes: line {line} of {} lets {} in", path.display(), args.user));
+            Exit::Done
+        }
+        Err(problems) => {
+            output::line(format_args!("no: {} does not let {} in", path.display(), args.user));
+            problems.iter().for_each(|problem| output::line(format_args!("  {problem}")));
+            Exit::No
+        }
+    }
+}
+
+fn fail(verb: &str, exit: Exit, reason: &str) -> Exit {
+    output::err_line(format_args!("pcpctl pcp-conf {verb}: {reason}"));
+    exit
+}
+
+fn password(user: &str, args: &PasswordArgs, typed: Typed) -> Result<SecretSlice<u8>, (Exit, String)> {
+    let unreadable =
+        |what: String| move |error: io::Error| (Exit::Config, format!("{what} cannot be read: {error}"));
+    if let Some(path) = &args.password_file {
+        return read(path).map(bare).map_err(unreadable(format!("the file {}", path.display())));
+    }
+    if args.stdin {
+        let password = read_from(io::stdin().lock()).map(bare);
+        return password.map_err(unreadable("standard input".to_owned()));
+    }
+    if !io::stdin().is_terminal() {
+        let reason = "there is no terminal to ask for the password on: give --stdin or --password-file";
+        return Err((Exit::Usage, reason.to_owned()));
+    }
+    let ask = |question: String| {
+        rpassword::prompt_password(question).map_err(unreadable("the password".to_owned())).map(String::into_bytes)
+    };
+    let password = ask(format!("Password of {user}: "))?;
+    if typed == Typed::Twice && ask(format!("Password of {user} again: "))? != password {
+        return Err((Exit::Usage, "the two passwords differ".to_owned()));
+    }
+    Ok(password.into())
+}
+
+fn read(path: &Path) -> io::Result<SecretSlice<u8>> {
+    read_from(File::open(path)?)
+}
+
+fn read_from(from: impl Read) -> io::Result<SecretSlice<u8>> {
+    let mut contents = Vec::new();
+    from.take(MAX_LEN + 1).read_to_end(&mut contents)?;
+    match u64::try_from(contents.len()).is_ok_and(|len| len <= MAX_LEN) {
+        true => Ok(contents.into()),
+        false => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB")),
+    }
+}
+
+/// Drops one line break at the end.
+fn bare(password: SecretSlice<u8>) -> SecretSlice<u8> {
+    let text = password.expose_secret();
+    match text.strip_suffix(b"\n") {
+        Some(text) => text.strip_suffix(b"\r").unwrap_or(text).to_vec().into(),
+        None => password,
+    }
+}

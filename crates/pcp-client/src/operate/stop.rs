@@ -1,0 +1,166 @@
+//! Stopping Pgpool.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use pcp_proto::Credentials;
+use pcp_proto::message::{Accepted, ReadProcessInfo, ReadWatchdogInfo, Request, StopCluster, StopMode, StopPgpool};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use super::Operated;
+use super::site::{Decision, Seen, Sent, Site, check_watchdog};
+use crate::connect::nobody_listens;
+use crate::converge::Pauses;
+use crate::observe::View;
+use crate::{Client, Connect, Deadline, Error, Failure};
+
+/// How long a watchdog's answer is awaited. 3.5.0 never gives one.
+const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
+
+/// Whom a stop would concern.
+#[derive(Clone, Debug)]
+pub struct StopPlan {
+    /// How many of the children serve a client, where that could be counted.
+    pub clients: Option<usize>,
+    /// The members of the watchdog's cluster, the one that was asked first; empty without a watchdog.
+    pub members: Vec<String>,
+}
+
+/// Looks at a Pgpool that is to be stopped. Nothing is changed.
+///
+/// # Errors
+///
+/// As a stop fails before Pgpool is asked for it.
+pub async fn foresee_stop<C: Connect>(
+    connect: &C,
+    credentials: &Credentials,
+    deadline: Deadline,
+) -> Result<StopPlan, Failure> {
+    let Seen { mut client, view, .. } = Site::new(connect, credentials, deadline).look().await?;
+    let clients = clients(&mut client).await.inspect_err(|error| debug!(%error, "cannot count the clients")).ok();
+    let members = if view.server.watchdog { members(&mut client).await } else { Vec::new() };
+    client.close().await;
+    Ok(StopPlan { clients, members })
+}
+
+/// Stops a Pgpool, and returns when nobody listens on its PCP port any more. Since 3.5.
+///
+/// A smart stop lasts as long as the last client's session does. Only a port that refuses connections, or a socket
+/// that is gone, counts as closed: one behind a proxy that accepts on its own is never verified. While a failover or
+/// another change is in progress the stop is tried again until the deadline.
+///
+/// # Cancel safety
+///
+/// Dropping the future stops watching. Pgpool goes on with a stop that has begun.
+pub async fn stop_pgpool<C: Connect>(
+    connect: &C,
+    credentials: &Credentials,
+    mode: StopMode,
+    deadline: Deadline,
+) -> Operated {
+    let started = Instant::now();
+    let site = Site::new(connect, credentials, deadline);
+    let operated = match ask(&site, StopPgpool { mode }, |_| Ok(())).await {
+        Ok(lost) => Operated { asked: true, ..Operated::of(await_end(connect, deadline, lost).await) },
+        Err(failure) => Operated::failed(failure),
+    };
+    Operated { elapsed: started.elapsed(), ..operated }
+}
+
+/// Stops every member of a watchdog's cluster, and returns when nobody listens on the PCP ports of those given. Since
+/// 4.2.
+///
+/// The first Pgpool that can be reached is asked, and has the watchdog pass it on. Members that are not among those
+/// given are told as well, and nothing is known of them afterwards.
+///
+/// # Cancel safety
+///
+/// Dropping the future stops watching. The cluster goes on with a stop that has begun.
+pub async fn stop_cluster<'a, C: Connect + 'a>(
+    pgpools: impl IntoIterator<Item = (&'a C, &'a Credentials)>,
+    mode: StopMode,
+    deadline: Deadline,
+) -> Vec<Operated> {
+    let started = Instant::now();
+    let pgpools: Vec<_> = pgpools.into_iter().collect();
+    let mut failures = Vec::new();
+    for &(connect, credentials) in &pgpools {
+        let site = Site::new(connect, credentials, deadline);
+        match ask(&site, StopCluster { mode }, check_watchdog).await {
+            Ok(lost) => {
+                let ends = pgpools.iter().map(|&(connect, _)| await_end(connect, deadline, lost.clone()));
+                let ends = join_all(ends).await.into_iter();
+                return ends.map(|end| operated(true, end, started)).collect();
+            }
+            Err(failure @ Failure::Unreachable(_)) => failures.push(failure),
+            // It is the same cluster for all of them.
+            Err(failure) => {
+                return pgpools.iter().map(|_| operated(false, Err(failure.clone()), started)).collect();
+            }
+        }
+    }
+    failures.into_iter().map(|failure| operated(false, Err(failure), started)).collect()
+}
+
+fn operated(asked: bool, result: Result<(), Failure>, started: Instant) -> Operated {
+    Operated { asked, elapsed: started.elapsed(), ..Operated::of(result) }
+}
+
+/// Asks for a stop; returns the error where the answer was lost, for the process that sends it is stopped too.
+async fn ask<C: Connect, R>(
+    site: &Site<'_, C>,
+    request: R,
+    check: impl Fn(&View) -> Result<(), Failure>,
+) -> Result<Option<Error>, Failure>
+where
+    R: Request<Reply = Accepted> + Copy,
+{
+    match site.carry_out(|view, _| check(view).map(|()| Decision::Send(request))).await? {
+        (Sent::Unknown(error), ..) => Ok(Some(error)),
+        _ => Ok(None),
+    }
+}
+
+/// Waits until nobody listens.
+async fn await_end<C: Connect>(connect: &C, deadline: Deadline, mut source: Option<Error>) -> Result<(), Failure> {
+    let mut pauses = Pauses::default();
+    loop {
+        match connect.connect(deadline).await {
+            Err(error) if nobody_listens(&error) => return Ok(()),
+            Err(error) => source = Some(error),
+            Ok(_open) => {}
+        }
+        if !pauses.pause_within(deadline).await {
+            let awaited = "the PCP port to close; clients that are still connected hold up a smart stop".to_owned();
+            return Err(Failure::NotVerified { awaited, source });
+        }
+    }
+}
+
+/// Counts the children that serve a client.
+async fn clients<S>(client: &mut Client<S>) -> Result<usize, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut serving = BTreeSet::new();
+    let mut rows = client.rows(ReadProcessInfo::All);
+    while let Some(slot) = rows.next().await {
+        let slot = slot?;
+        if slot.connected {
+            serving.insert(slot.pid);
+        }
+    }
+    Ok(serving.len())
+}
+
+async fn members<S>(client: &mut Client<S>) -> Vec<String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Ok(Ok(info)) = timeout(WATCHDOG_LIMIT, client.send(ReadWatchdogInfo::All)).await else { return Vec::new() };
+    let names = info.cluster().unwrap_or_default().members.into_iter().filter_map(|member| member.node_name);
+    names.collect()
+}
