@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod doctor;
 mod exporter;
 mod follow;
 mod hold;

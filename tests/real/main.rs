@@ -34,6 +34,7 @@ macro_rules! for_each_version {
 
 mod c_tools;
 mod change;
+mod doctor;
 mod evidence;
 mod failover;
 mod harness;

@@ -50,6 +50,7 @@ pub struct Connector {
 
 /// A connection over TCP or a Unix socket.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Stream {
     /// Over TCP.
     Tcp(TcpStream),

@@ -15,7 +15,9 @@
 //! What a server did not send is `None`; codes that nobody knows yet are kept; a layout that nobody knows
 //! is an error that names its number of fields. No input can cause a panic.
 //!
-//! # Example
+//! # Examples
+//!
+//! Read a reply:
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -31,6 +33,29 @@
 //! assert!(nodes[0].status.is_attached());
 //!
 //! assert_eq!(ReadNodeInfo::Node(NodeId::try_from(1)?).encode().to_bytes(), &b"I\0\0\0\x061\0"[..]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Speak with a server over anything that carries bytes; a session is told what came and says what to send:
+//!
+//! ```
+//! use pcp_proto::message::{Batch, NodeCount, ReadNodeCount, Reply};
+//! use pcp_proto::{Credentials, Event, Session};
+//!
+//! let mut session = Session::new(Credentials::new("pcpadmin", b"secret")?);
+//! let tickets: Vec<_> = Batch::encode(&ReadNodeCount).into_iter().map(|one| session.request(one)).collect();
+//! assert_eq!(session.output(), b"M\0\0\0\x04");   // asks for the salt
+//! session.advance_output(5);
+//!
+//! session.input().extend_from_slice(b"m\0\0\0\x08\xf0\x86@Q");   // the salt
+//! assert_eq!(session.poll()?, None);
+//! let sent = session.output().len();   // the login, and behind it the request
+//! session.advance_output(sent);
+//!
+//! session.input().extend_from_slice(b"r\0\0\0\x15AuthenticationOK\0l\0\0\0\x16CommandComplete\x003\0");
+//! assert_eq!(session.poll()?, Some(Event::LoggedIn));
+//! let Some(Event::Reply { ticket: answered, frame, last: true }) = session.poll()? else { panic!("no reply") };
+//! assert_eq!((answered, NodeCount::decode(&[frame])?), (tickets[0], NodeCount(3)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod connection;
+mod doctor;
 mod exporter;
 mod follow;
 mod hold;
@@ -22,6 +23,7 @@ pub(crate) use check::{
     WatchdogArgs,
 };
 pub(crate) use connection::{ColorArg, ConfigArgs, ConnectionArgs, HookArgs, OutputArgs, OutputFormat, ReadArgs};
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
@@ -31,7 +33,7 @@ pub(crate) use operate::{
     ScopeArg, StopPgpoolArgs, SwitchoverArgs,
 };
 pub(crate) use pcp_conf::{PasswordArgs, PcpConfArgs, PcpConfCommand, PcpConfHashArgs, PcpConfVerifyArgs};
-pub(crate) use reconcile::{Caller, ReconcileArgs, TruthArg};
+pub(crate) use reconcile::{Caller, MONITOR_LIMIT, ReconcileArgs, TruthArg};
 pub(crate) use show::{
     GlobArg, ProcessStatusArg, ShowArgs, ShowCommand, ShowConfigArgs, ShowHealthArgs, ShowNodeArgs, ShowNodesArgs,
     ShowProcessesArgs, ShowWatchdogArgs,
@@ -80,6 +82,7 @@ pub(crate) enum Command {
     Reconcile(ReconcileArgs),
     IsPrimary(IsPrimaryArgs),
     Show(ShowArgs),
+    Doctor(DoctorArgs),
     Check(CheckArgs),
     Exporter(ExporterArgs),
     Watch(WatchArgs),

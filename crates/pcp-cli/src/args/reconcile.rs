@@ -11,7 +11,7 @@ use super::{EXIT_CODES, HelpArg, HookArgs};
 /// The whole time of a reconcile.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The whole time of a monitor, which EFM ends after custom.monitor.timeout: 30 s in our guide.
-const MONITOR_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const MONITOR_LIMIT: Duration = Duration::from_secs(20);
 /// How long a monitor waits at most before it looks, so that the hosts do not all do it at once.
 const MONITOR_JITTER: Duration = Duration::from_secs(2);
 /// How long a monitor leaves things alone after a change of its own.

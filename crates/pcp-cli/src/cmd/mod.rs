@@ -4,6 +4,7 @@ mod attach;
 mod check;
 mod completions;
 mod detach;
+mod doctor;
 mod dry_run;
 mod efm;
 mod exporter;
@@ -82,6 +83,7 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
             ShowCommand::Config(args) => show_config::run(&args, env),
             ShowCommand::Watchdog(args) => show_watchdog::run(&args, env),
         },
+        Command::Doctor(args) => doctor::run(&args, env),
         Command::Check(args) => check::run(&args, env),
         Command::Exporter(args) => exporter::run(&args, env),
         Command::Watch(args) => watch::run(&args, env),

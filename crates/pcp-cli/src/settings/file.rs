@@ -68,7 +68,7 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// Reads a file of settings: a plain one, for another could keep us waiting, or `/dev/null` for none.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let is_plain = std::fs::metadata(path).map_err(unreadable)?.is_file();
     if !is_plain && path != Path::new("/dev/null") {

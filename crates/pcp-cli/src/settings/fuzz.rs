@@ -15,7 +15,8 @@ pub fn config_file(data: &[u8]) {
             let mut top = layer.clone();
             for (_, profile) in std::mem::take(&mut top.profile) {
                 assert_eq!(shown(&profile.clone().over(Layer::default())), shown(&profile));
-                endpoints(profile.over(top.clone()).pgpools, 1).expect("hosts are checked where they are read");
+                endpoints(profile.over(top.clone()).pgpools, Some(1))
+                    .expect("hosts are checked where they are read");
             }
             assert_eq!(shown(&layer.over(Layer::default())), shown(&top));
         }
@@ -40,7 +41,7 @@ pub fn efm_properties(data: &[u8]) {
     assert!(again.iter().map(pair).eq(read.iter().map(pair)), "{read:?} reads back as {again:?}");
     assert!(again.iter().map(|property| property.line).eq(1..=read.len()));
     match properties::layer(data) {
-        Ok(layer) => drop(endpoints(layer.pgpools, 1).expect("hosts are checked where they are read")),
+        Ok(layer) => drop(endpoints(layer.pgpools, Some(1)).expect("hosts are checked where they are read")),
         Err(error) => check_error(data, &error),
     }
 }

@@ -231,7 +231,7 @@ impl Layer {
     }
 
     /// Returns where the password is: the environment, a file for it alone, a password file.
-    pub(super) fn password_source(&self) -> Option<PasswordSource> {
+    pub(crate) fn password_source(&self) -> Option<PasswordSource> {
         let given = self.given_password.clone().map(PasswordSource::Given);
         given
             .or_else(|| self.password_file.clone().map(PasswordSource::File))

@@ -22,10 +22,13 @@ use pcp_proto::{Credentials, CredentialsError};
 use secrecy::ExposeSecret;
 
 use crate::args::{Ask, ConfigArgs};
-pub(crate) use file::ConfigError;
+pub(crate) use file::{ConfigError, read as read_file};
 pub(crate) use layer::Layer;
 pub(crate) use nodes::AddressMap;
-pub(crate) use password::PassfileProblem;
+pub(crate) use password::{PassfileProblem, PasswordSource};
+#[cfg(test)]
+pub(crate) use properties::parse as parse_properties;
+pub(crate) use properties::{Property, read_all as read_properties};
 pub(crate) use witness::Witness;
 
 /// Reads an environment variable. Passed in, so that tests have an environment of their own.
@@ -125,7 +128,7 @@ impl Settings {
         let user = layer.user.filter(|user| !user.is_empty()).ok_or(SettingsError::NoUser)?;
         let connect_timeout = layer.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let mut targets = Vec::new();
-        for endpoint in endpoints(layer.pgpools, layer.port.unwrap_or(DEFAULT_PORT))? {
+        for endpoint in endpoints(layer.pgpools, layer.port)? {
             let password = password::find(source.as_ref(), ask, &user, &endpoint)?;
             let credentials = Credentials::new(user.clone(), password.expose_secret())?;
             targets.push(Target { connector: Connector { endpoint, connect_timeout }, credentials });
@@ -154,6 +157,11 @@ impl Settings {
         Options { deadline: self.deadline, settle: self.settle }
     }
 
+    /// Lists the addresses that the address map has an entry for.
+    pub(crate) fn mapped_names(&self) -> impl Iterator<Item = NodeName> {
+        self.nodes.names()
+    }
+
     /// Returns the node that a caller's name stands for: by the address map, then with the default port of backends.
     pub(crate) fn node(&self, name: NodeName) -> NodeName {
         let mapped = self.nodes.apply(name.clone());
@@ -164,7 +172,9 @@ impl Settings {
     }
 }
 
-fn endpoints(hosts: Option<Vec<String>>, port: u16) -> Result<Vec<Endpoint>, EndpointError> {
+/// Returns where the Pgpools are that these hosts and this port mean.
+pub(crate) fn endpoints(hosts: Option<Vec<String>>, port: Option<u16>) -> Result<Vec<Endpoint>, EndpointError> {
+    let port = port.unwrap_or(DEFAULT_PORT);
     match hosts {
         Some(hosts) => hosts.iter().map(|host| Endpoint::parse(host, port)).collect(),
         None => Ok(vec![Endpoint::local(port)]),

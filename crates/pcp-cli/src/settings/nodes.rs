@@ -41,6 +41,11 @@ impl AddressMap {
         }
     }
 
+    /// Lists the addresses that there are entries for.
+    pub(super) fn names(&self) -> impl Iterator<Item = NodeName> {
+        self.entries.iter().map(|entry| NodeName::Address { host: entry.host.clone(), port: entry.port })
+    }
+
     /// Puts these entries before others.
     pub(super) fn over(mut self, base: Self) -> Self {
         self.entries.extend(base.entries);

@@ -11,7 +11,7 @@ use crate::args::Ask;
 
 /// Where a password is.
 #[derive(Clone, Debug)]
-pub(super) enum PasswordSource {
+pub(crate) enum PasswordSource {
     /// It was in the environment.
     Given(SecretSlice<u8>),
     /// In a file that holds nothing else.

@@ -12,6 +12,11 @@ pub(super) fn read(path: &Path) -> Result<Layer, ConfigError> {
     layer(&file::read(path)?).map_err(|(line, reason)| ConfigError::at(path, line, reason))
 }
 
+/// Reads every property, in the order of the file.
+pub(crate) fn read_all(path: &Path) -> Result<Vec<Property>, ConfigError> {
+    Ok(parse(&String::from_utf8_lossy(&file::read(path)?)))
+}
+
 /// Takes from the text of the file what concerns Pgpool. An error has the number of its line.
 pub(super) fn layer(contents: &[u8]) -> Result<Layer, (usize, String)> {
     let mut layer = Layer::default();

@@ -58,6 +58,7 @@ impl fmt::Display for Change {
 
 /// Why the engine does it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Reason {
     /// The wanted state is just that.
     Goal,

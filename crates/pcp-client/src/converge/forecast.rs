@@ -13,6 +13,7 @@ use crate::{Connect, Evidence, NodeName};
 
 /// What a run would do first, and what that would cost.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Forecast {
     /// The node as it is.
     pub node: Node,

@@ -11,6 +11,7 @@ use crate::{Error, ResolveError};
 
 /// What a run did and saw on one Pgpool.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// Whether the wanted state was read back; if not, why.
     pub result: Result<(), Failure>,

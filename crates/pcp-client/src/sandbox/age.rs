@@ -11,6 +11,7 @@ use pcp_proto::message::{NodeInfoLayout, ProcessInfoLayout};
 /// Releases between two ages behave as the older one, as far as is known; where they differ in what the wire does
 /// not show, an age behaves as its first release.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
 pub enum Age {
     /// 3.5.0 and 3.6: no role on the wire.
     V3_5,

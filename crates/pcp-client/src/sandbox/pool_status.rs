@@ -117,7 +117,14 @@ impl World {
             Of(value) => parameter(name, value(self), description),
         });
         let nodes = self.nodes().iter().enumerate().flat_map(|(id, node)| self.rows_of(id, node));
-        PoolStatus { parameters: settings.chain(nodes).collect() }
+        let mut parameters: Vec<_> = settings.chain(nodes).collect();
+        for (name, value) in &self.settings().shown {
+            match parameters.iter_mut().find(|parameter| parameter.name == name.as_str()) {
+                Some(parameter) => parameter.value = value.as_str().into(),
+                None => parameters.push(parameter(name, value, "")),
+            }
+        }
+        PoolStatus { parameters }
     }
 
     fn rows_of(&self, id: usize, node: &Node) -> Vec<Parameter> {
@@ -241,6 +248,17 @@ mod tests {
             assert_eq!(status.value("backend_status1"), Some(&word.into()), "{age}");
             assert_eq!(status.value("backend_weight0"), Some(&"0.500000".into()));
         }
+    }
+
+    #[test]
+    fn values_are_shown_as_told() {
+        let world = World::new(Age::V4_7).node("10.0.0.1", 5432).configure(|settings| {
+            settings.shown.insert("auto_failback".to_owned(), "1".to_owned());
+            settings.shown.insert("new_name".to_owned(), "x".to_owned());
+        });
+        let status = Drill::new(world).ask(&ReadPoolStatus).unwrap();
+        assert_eq!((status.number("auto_failback"), status.value("new_name")), (Some(1), Some(&"x".into())));
+        assert_eq!(status.parameters.iter().filter(|parameter| parameter.name == "auto_failback").count(), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The settings of a sandbox.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pcp_proto::Credentials;
@@ -53,6 +54,9 @@ pub struct Settings {
     pub watchdog: Option<Watchdog>,
     /// How long the main process takes from a request to its effect. 2 ms unless set.
     pub operation_delay: Duration,
+    /// What pool status shows in the place of its own values, or besides, by the names of the parameters. Nothing else
+    /// changes by it.
+    pub shown: BTreeMap<String, String>,
     /// Whether workers crash on a second request without a payload, as those of 3.5.23, 3.6.19, 3.7.12, 4.0.7,
     /// 4.1.0 and some releases after each do.
     pub crashes_on_bare_requests: bool,
@@ -103,6 +107,7 @@ impl Settings {
             mode: Mode::default(),
             watchdog: None,
             operation_delay: Duration::from_millis(2),
+            shown: BTreeMap::new(),
             crashes_on_bare_requests: false,
             resets_at_replacement: false,
         }

@@ -186,7 +186,8 @@ impl<'a> Cluster<'a> {
     fn judge(&self, process: &Process, report: &Report, which: usize, is_alone: bool) -> Result<(), String> {
         let hook = process.hook;
         let said = |why: &str| {
-            let report = Report { asked: Vec::new(), ..report.clone() };
+            let mut report = report.clone();
+            report.asked.clear();
             Err(format!("{why}: \"hook {hook}\" on Pgpool {which}: {report:?}"))
         };
         if report.elapsed > limit(hook) + Duration::from_millis(100) {
