@@ -109,6 +109,8 @@ fn a_scrape_ends_before_prometheus_gives_it_up() -> Result<()> {
     let (_, body) = exporter.get_within("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 1.5\r\n")?;
     assert_eq!(value(&body, &format!("pgpool2_up{{pgpool=\"{}\"}}", alive.endpoint())), Some("1"), "{body}");
     assert_eq!(value(&body, &format!("pgpool2_up{{pgpool=\"{}\"}}", silent.endpoint())), Some("0"), "{body}");
+    // The reading has not failed: it is still going on.
+    assert!(!body.contains("pgpool2_pcp_scrape_errors_total"), "{body}");
     Ok(())
 }
 

@@ -109,7 +109,7 @@ pub(super) fn ask_all<A>(
                 settings: &settings,
             };
             let endpoint = target.connector.endpoint.to_string();
-            let answer = ask(pgpool).instrument(error_span!("pgpool", endpoint)).await;
+            let answer = ask(pgpool).instrument(error_span!("pgpool", %endpoint)).await;
             Answered { endpoint, answer }
         });
         end(join_all(asked).await)
