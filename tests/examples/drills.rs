@@ -1,7 +1,7 @@
 //! Runs the drills on real servers and writes `docs/drills.md`.
 //!
 //! `cargo run -p pcp-tests --example drills` runs all, about an hour. With arguments only those whose version or
-//! name contains one of them (`4.7 switchover`), and writes to standard output.
+//! name contains one of them (`4.7 switchover`, `4.1 ThreeWithWatchdog`), and writes to standard output.
 
 use std::env;
 use std::fs;
@@ -30,7 +30,10 @@ fn main() -> Result<()> {
         .filter(|version| versions.is_empty() || versions.iter().any(|word| **word == version.series()));
     let scenarios: Vec<Scenario> = drills::all()
         .into_iter()
-        .filter(|scenario| words.is_empty() || words.iter().any(|word| scenario.name.contains(&**word)))
+        .filter(|scenario| {
+            let name = format!("{} ({:?})", scenario.name, scenario.pgpools);
+            words.is_empty() || words.iter().any(|word| name.contains(&**word))
+        })
         .collect();
     // By scenario, so that the versions stand side by side.
     let place = |outcome: &Outcome| {

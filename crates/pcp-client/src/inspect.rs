@@ -35,7 +35,7 @@ pub async fn inspect<C: Connect>(
     let view = observe(&mut client).await?;
     let infos = if view.server.node_info_dials_backends {
         client.close().await;
-        ask_each(connect, credentials, deadline, &view).await
+        join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, deadline, node.id))).await
     } else {
         ask_all(client, &view).await
     };
@@ -57,16 +57,6 @@ pub async fn inspect_node<C: Connect>(
 ) -> Result<NodeInfo, Error> {
     let client = Client::connect(connect, credentials, deadline).await?;
     one(client.finish(ReadNodeInfo::Node(node)).await, node)
-}
-
-/// Asks for every node on a connection of its own.
-pub(crate) async fn ask_each<C: Connect>(
-    connect: &C,
-    credentials: &Credentials,
-    deadline: Deadline,
-    view: &View,
-) -> Vec<Result<NodeInfo, Error>> {
-    join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, deadline, node.id))).await
 }
 
 /// Asks for every node on one connection.

@@ -205,7 +205,7 @@ pub use operate::{
 };
 pub use refusal::Refusal;
 pub use resolve::{NodeName, NodeNameError, ResolveError, resolve};
-pub use survey::{ChildState, Dial, NodeSurvey, PoolUse, Survey, read_pool_use, read_watchdog, survey};
+pub use survey::{ChildState, NodeSurvey, PoolUse, Survey, read_pool_use, read_watchdog, survey};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! What monitoring reads: all of it on every age, and no connection to a backend unless it is allowed.
+//! What monitoring reads: all of it on every age, without a connection to a backend.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail so")]
 
@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, Fault, Watchdog, World};
-use pcp_client::{ChildState, Deadline, Dial, Error, ErrorKind, Survey, survey};
+use pcp_client::{ChildState, Deadline, Error, ErrorKind, Survey, survey};
 use pcp_proto::RequestKind;
 use pcp_proto::message::{Delay, Quorum};
 use tokio::time::Instant;
@@ -20,12 +20,12 @@ fn checked(age: Age) -> World {
     world(age).configure(|settings| settings.health_check_period = CHECKED)
 }
 
-async fn surveyed(pgpool: &Pgpool, dial: Dial) -> Survey {
-    survey_within(30, pgpool, dial).await.unwrap()
+async fn surveyed(pgpool: &Pgpool) -> Survey {
+    survey_within(30, pgpool).await.unwrap()
 }
 
-async fn survey_within(seconds: u64, pgpool: &Pgpool, dial: Dial) -> Result<Survey, Error> {
-    survey(pgpool, &credentials(), dial, Deadline::after(Duration::from_secs(seconds))).await
+async fn survey_within(seconds: u64, pgpool: &Pgpool) -> Result<Survey, Error> {
+    survey(pgpool, &credentials(), Deadline::after(Duration::from_secs(seconds))).await
 }
 
 fn asked(pgpool: &Pgpool, kind: RequestKind) -> usize {
@@ -42,7 +42,7 @@ async fn everything_is_read_on_every_age_without_a_connection_to_a_backend() {
         world.open_session(Duration::ZERO);
         let pgpool = Pgpool::new(world);
         let start = Instant::now();
-        let survey = surveyed(&pgpool, Dial::Never).await;
+        let survey = surveyed(&pgpool).await;
         // A connection to the silent node would take ten seconds.
         assert!(start.elapsed() < Duration::from_secs(1), "{age}");
         assert_eq!(pgpool.0.connections(), 1, "{age}");
@@ -63,29 +63,16 @@ async fn everything_is_read_on_every_age_without_a_connection_to_a_backend() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_may_be_asked_hides_only_itself() {
-    for age in [Age::V4_3_1, Age::V4_7] {
-        let mut world = checked(age);
-        world.silence_postgres(2, true);
-        let pgpool = Pgpool::new(world);
-        let survey = survey_within(3, &pgpool, Dial::Allowed).await.unwrap();
-        let told: Vec<_> = survey.nodes.iter().map(|node| node.info.as_ref().unwrap().is_ok()).collect();
-        assert_eq!(told, [true, true, false], "{age}");
-        assert!(survey.pool.is_ok() && survey.watchdog.is_none(), "{age}");
-        assert_eq!(survey.nodes[2].info.as_ref().unwrap().as_ref().unwrap_err().kind(), ErrorKind::Timeout);
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn delays_of_a_pgpool_have_one_unit() {
-    for (period, dial) in [(CHECKED, Dial::Never), (CHECKED, Dial::Allowed), (Duration::ZERO, Dial::Never)] {
+    // With node info from memory and without.
+    for period in [CHECKED, Duration::ZERO] {
         let mut world = world(Age::V4_7).configure(|settings| settings.health_check_period = period);
         world.node_mut(1).unwrap().delay = Delay::Microseconds(1_500_000);
-        let survey = surveyed(&Pgpool::new(world), dial).await;
+        let survey = surveyed(&Pgpool::new(world)).await;
         // The primary has no delay, and its own flag says bytes.
         let delays: Vec<_> = survey.nodes.iter().map(|node| node.delay.unwrap()).collect();
         let expected = [0, 1_500_000, 0].map(Delay::Microseconds);
-        assert_eq!(delays, expected, "{period:?} {dial:?}");
+        assert_eq!(delays, expected, "{period:?}");
     }
 }
 
@@ -93,17 +80,17 @@ async fn delays_of_a_pgpool_have_one_unit() {
 async fn what_comes_late_or_not_at_all_leaves_the_rest() {
     let watched = || checked(Age::V4_7).configure(|settings| settings.watchdog = Some(Watchdog::of(&["10.0.0.8"])));
     let pgpool = Pgpool::new(watched());
-    surveyed(&pgpool, Dial::Never).await;
+    surveyed(&pgpool).await;
     // The rows of the pool are most of what comes: the connection dies in the middle of them.
     pgpool.0.fault(Fault::CloseAfter(20_000));
-    let survey = surveyed(&pgpool, Dial::Never).await;
+    let survey = surveyed(&pgpool).await;
     assert_eq!(survey.view.nodes.len(), 3);
     assert_eq!(survey.pool.unwrap_err().kind(), ErrorKind::Disconnected);
     assert_eq!(survey.watchdog.unwrap().unwrap_err().kind(), ErrorKind::Disconnected);
 
     pgpool.0.fault(Fault::StallAfter(2_000));
     let start = Instant::now();
-    let stalled = survey_within(2, &pgpool, Dial::Never).await;
+    let stalled = survey_within(2, &pgpool).await;
     assert_eq!(stalled.unwrap_err().kind(), ErrorKind::Timeout);
     assert!(start.elapsed() <= Duration::from_secs(2));
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pcp_client::sandbox::Fault;
+use pcp_client::sandbox::{Age, Fault, World};
 use pcp_tests::{Running, wait_until};
 
 use crate::support::{Pgpool, logged_in};
@@ -109,6 +109,28 @@ fn a_scrape_ends_before_prometheus_gives_it_up() -> Result<()> {
     let (_, body) = exporter.get_within("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 1.5\r\n")?;
     assert_eq!(value(&body, &format!("pgpool2_up{{pgpool=\"{}\"}}", alive.endpoint())), Some("1"), "{body}");
     assert_eq!(value(&body, &format!("pgpool2_up{{pgpool=\"{}\"}}", silent.endpoint())), Some("0"), "{body}");
+    Ok(())
+}
+
+#[test]
+fn a_backend_that_is_silent_hides_only_itself() -> Result<()> {
+    let world = World::new(Age::V4_7).node("10.0.0.1", 5432).node("10.0.0.2", 5432);
+    let mut world = world.configure(|settings| settings.health_check_period = PATIENCE);
+    world.silence_postgres(1, true);
+    let pgpool = Pgpool::start_world(world)?;
+    // Its own time is up when the scrape's is, and long after.
+    for (deadline, header) in [("2s", ""), ("1h", "X-Prometheus-Scrape-Timeout-Seconds: 2\r\n")] {
+        let exporter = Exporter::start(&pgpool.endpoint(), &["--live", "--deadline", deadline])?;
+        let (_, body) = exporter.get_within("/metrics", header)?;
+        let of_pgpool = format!("pgpool=\"{}\"", pgpool.endpoint());
+        let node = |id: u8| format!("{of_pgpool},node=\"{id}\",hostname=\"10.0.0.{}\",port=\"5432\"", id + 1);
+        assert_eq!(value(&body, &format!("pgpool2_up{{{of_pgpool}}}")), Some("1"), "{body}");
+        assert_eq!(value(&body, &format!("pgpool2_pcp_node_postgres_up{{{}}}", node(0))), Some("1"), "{body}");
+        assert_eq!(value(&body, &format!("pgpool2_pcp_node_postgres_up{{{}}}", node(1))), None, "{body}");
+        assert_eq!(value(&body, &format!("pgpool2_pcp_node_primary{{{}}}", node(1))), Some("0"), "{body}");
+        let collector = format!("pgpool2_pcp_collector_success{{{of_pgpool},collector=\"node_info\"}}");
+        assert_eq!(value(&body, &collector), Some("0"), "{body}");
+    }
     Ok(())
 }
 

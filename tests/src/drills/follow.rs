@@ -6,7 +6,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{Drill, PLAIN, Scenario};
-use crate::{Agent, Call, Host};
+use crate::{Agent, Call, Hook, Host};
 
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
@@ -35,9 +35,20 @@ const FOLLOW: (&str, &str) = (
 
 /// Pgpool asks for the old primary, which is left alone, and for the other standby, which it has set down as well.
 fn failover_followed(drill: &mut Drill<'_>) -> Result<()> {
-    let count = with_relay(drill, |drill| drill.fail_over())?;
+    let count = with_relay(drill, promoted_in_the_search)?;
     ensure!(count == 2, "Pgpool asked for {count} nodes, not for 2");
     Ok(())
+}
+
+/// The detach and the promotion go on beside each other: a watchdog's members show the detach only after the search.
+fn promoted_in_the_search(drill: &mut Drill<'_>) -> Result<()> {
+    let old = drill.kill_primary()?;
+    let new = drill.efm.most_advanced()?;
+    let detach = drill.efm.begin(Hook::Detach, old)?;
+    drill.efm.promote(new)?;
+    drill.efm.finish(detach, Some(0))?;
+    drill.efm.attach(new)?;
+    drill.efm.repoint_standbys()
 }
 
 /// Runs what Pgpool asks for while `events` happen, and until Pgpool agrees with PostgreSQL; returns how often it asked.

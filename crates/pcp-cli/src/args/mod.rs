@@ -27,7 +27,7 @@ pub(crate) use doctor::DoctorArgs;
 pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
-pub(crate) use monitoring::{LiveArg, VerboseArg, ZoneArg};
+pub(crate) use monitoring::{Dial, LiveArg, VerboseArg, ZoneArg};
 pub(crate) use operate::{
     ConfirmArgs, Consent, InvalidateCacheArgs, ModeArg, NodeChangeArgs, RecoverArgs, ReloadArgs, RotateLogArgs,
     ScopeArg, StopPgpoolArgs, SwitchoverArgs,

@@ -1,7 +1,6 @@
 //! Options that checks and the exporter share.
 
 use clap::{ArgAction, Args};
-use pcp_client::Dial;
 
 use super::{OutputArgs, OutputFormat};
 use crate::server_time::ServerZone;
@@ -19,6 +18,13 @@ impl LiveArg {
     pub(crate) fn dial(&self) -> Dial {
         if self.live { Dial::Allowed } else { Dial::Never }
     }
+}
+
+/// Whether Pgpool may be made to connect to its backends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Dial {
+    Never,
+    Allowed,
 }
 
 /// In which zone Pgpool writes times.

@@ -11,24 +11,13 @@ use pcp_proto::{Credentials, NodeId, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::inspect::{ask_each, one};
+use crate::inspect::one;
 use crate::observe::{NodeDetail, Observation, View, observe_in_detail};
 use crate::{Client, Connect, Deadline, Error, ErrorKind};
 pub use pool::{ChildState, PoolUse, read_pool_use};
 
 /// How long a watchdog's answer is awaited. 3.5.0 never gives one.
 const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
-
-/// Whether Pgpool may be made to connect to its backends.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Dial {
-    /// What it does not tell from memory is not asked for.
-    #[default]
-    Never,
-    /// It is asked for the state of every PostgreSQL, where it has health checks. A host that swallows packets costs
-    /// its connect_timeout (10 s by default), and hides only itself.
-    Allowed,
-}
 
 /// What a Pgpool knows at one moment: its nodes, its pool of connections, and its watchdog.
 #[derive(Clone, Debug)]
@@ -57,14 +46,14 @@ pub struct NodeSurvey {
     pub delay: Option<Delay>,
     /// The health checks. Since 4.2; all is zero where they are off.
     pub health: Option<HealthCheckStats>,
-    /// Node info, or why there is none. `None` where Pgpool would have connected to the node to answer.
+    /// Node info, or why there is none. `None` where Pgpool would have connected to the node to answer;
+    /// [`inspect_node`](crate::inspect_node) lets it.
     pub info: Option<Result<NodeInfo, Error>>,
 }
 
 /// Reads nodes, settings, pool and watchdog on one connection, without making Pgpool connect to a backend.
 ///
-/// With [`Dial::Allowed`], node info is asked for on a further connection for each node. All of it ends by the
-/// deadline. Four round trips behind the login's one; the rows of the pool are read as a stream.
+/// Four round trips behind the login's one; the rows of the pool are read as a stream.
 ///
 /// # Errors
 ///
@@ -72,22 +61,20 @@ pub struct NodeSurvey {
 pub async fn survey<C: Connect>(
     connect: &C,
     credentials: &Credentials,
-    dial: Dial,
     deadline: Deadline,
 ) -> Result<Survey, Error> {
     let mut client = Client::connect(connect, credentials, deadline).await?;
     let Observation { view, status, details } = observe_in_detail(&mut client).await?;
-    let dials = view.server.node_info_dials_backends;
-    let mut infos = if dials { Vec::new() } else { ask_on(&mut client, &view).await };
+    let infos = match view.server.node_info_dials_backends {
+        true => Vec::new(),
+        false => ask_on(&mut client, &view).await,
+    };
     let pool = read_pool_use(&mut client).await;
     let watchdog = match view.server.watchdog {
         true => Some(read_watchdog(&mut client).await),
         false => None,
     };
     client.close().await;
-    if dials && dial == Dial::Allowed {
-        infos = ask_each(connect, credentials, deadline, &view).await;
-    }
     let nodes = nodes(&view, &status, details, infos);
     Ok(Survey { view, status, nodes, pool, watchdog })
 }

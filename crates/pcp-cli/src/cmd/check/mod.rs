@@ -28,6 +28,8 @@ use crate::{log, output};
 
 /// The whole time of a check. Monitoring systems give a plugin ten seconds or more.
 const LIMIT: Duration = Duration::from_secs(8);
+/// How long after its deadline a check may still say why; the guard ends the process later.
+const GRACE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: &CheckArgs, env: Env<'_>) -> Exit {
     match &args.what {
@@ -96,8 +98,8 @@ fn all<T>(
                 settings: &settings,
             };
             let span = error_span!("pgpool", endpoint = %target.connector.endpoint);
-            // A resolver has no deadline of its own.
-            timeout(settings.deadline.remaining(), check(pgpool)).instrument(span)
+            // A resolver has no deadline of its own; whatever has one says more.
+            timeout(settings.deadline.remaining() + GRACE, check(pgpool)).instrument(span)
         });
         let checked = join_all(checked).await;
         let endpoints: Vec<_> = settings.endpoints().map(ToString::to_string).collect();

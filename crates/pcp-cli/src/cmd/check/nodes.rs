@@ -1,9 +1,9 @@
-use pcp_client::{Dial, Error, Node, View, inspect, observe};
+use pcp_client::{Error, Node, View, inspect, observe};
 use pcp_proto::message::{NodeInfo, NodeStatus};
 
 use super::Pgpool;
 use super::finding::{Finding, Perf, State, Thresholds};
-use crate::args::NodesArgs;
+use crate::args::{Dial, NodesArgs};
 
 pub(super) async fn check(pgpool: &Pgpool<'_>, args: &NodesArgs) -> Result<Finding, Error> {
     let thresholds = Thresholds::of(&args.thresholds, Some(0), None);

@@ -29,7 +29,7 @@ impl Pgpools {
         let mut page = Page::default();
         page.count(&m::BUILD_INFO, &Labels::default().with("version", env!("CARGO_PKG_VERSION")), 1);
         for (reader, reading) in self.readers.iter().zip(readings) {
-            self.tell(&mut page, reader, reading.as_deref());
+            self.tell(&mut page, reader, reading.borrow().as_ref());
         }
         page.render(m::ALL)
     }
@@ -38,7 +38,7 @@ impl Pgpools {
         let pgpool = Labels::default().with("pgpool", &reader.endpoint);
         let survey = reading.and_then(|reading| reading.result.as_ref().ok());
         page.flag(&m::UP, &pgpool, survey.is_some());
-        page.flag(&m::LAST_SCRAPE_ERROR, &pgpool, !survey.is_some_and(tell::is_whole));
+        page.flag(&m::LAST_SCRAPE_ERROR, &pgpool, !reading.is_some_and(tell::is_whole));
         if let Some(reading) = reading {
             page.add(&m::LAST_SCRAPE_DURATION, &pgpool, reading.duration.as_secs_f64());
         }
@@ -47,7 +47,8 @@ impl Pgpools {
         for (reason, count) in totals.errors {
             page.count(&m::SCRAPE_ERRORS, &pgpool.clone().with("reason", reason), count);
         }
-        if let Some(survey) = survey {
+        if let (Some(reading), Some(survey)) = (reading, survey) {
+            tell::collectors(page, &pgpool, reading);
             tell::survey(page, &pgpool, survey, &self.zone);
         }
     }

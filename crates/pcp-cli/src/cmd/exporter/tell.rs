@@ -6,6 +6,7 @@ use pcp_proto::message::{Delay, HealthCheckStats, NodeInfo, NodeStatus, PoolStat
 
 use super::metrics as m;
 use super::page::{Labels, Page};
+use super::reader::Reading;
 use crate::server_time::ServerZone;
 
 /// The settings that are told as numbers: what bounds a pool, and what decides on failovers.
@@ -44,20 +45,29 @@ pub(super) fn survey(page: &mut Page, pgpool: &Labels, survey: &Survey, zone: &S
     }
 }
 
+/// Adds which parts of a reading succeeded.
+pub(super) fn collectors(page: &mut Page, pgpool: &Labels, reading: &Reading) {
+    for (part, success) in parts(reading) {
+        page.flag(&m::COLLECTOR_SUCCESS, &pgpool.clone().with("collector", part), success);
+    }
+}
+
 /// Tells whether every part of a reading succeeded.
-pub(super) fn is_whole(survey: &Survey) -> bool {
-    parts(survey).into_iter().flatten().all(|(_, success)| success)
+pub(super) fn is_whole(reading: &Reading) -> bool {
+    reading.result.is_ok() && parts(reading).all(|(_, success)| success)
 }
 
 /// The parts of a reading that may fail while the others succeed.
-fn parts(survey: &Survey) -> [Option<(&'static str, bool)>; 3] {
-    let infos = survey.nodes.iter().filter_map(|node| node.info.as_ref());
+fn parts(reading: &Reading) -> impl Iterator<Item = (&'static str, bool)> {
+    let survey = reading.result.as_ref().ok();
+    let pool = survey.map(|survey| ("pool", survey.pool.is_ok()));
+    let watchdog = survey.and_then(|survey| survey.watchdog.as_ref());
+    let watchdog = watchdog.map(|watchdog| ("watchdog", watchdog.is_ok()));
+    let infos = survey.into_iter().flat_map(|survey| &survey.nodes).filter_map(|node| node.info.as_ref());
     let infos: Vec<_> = infos.map(Result::is_ok).collect();
-    [
-        Some(("pool", survey.pool.is_ok())),
-        survey.watchdog.as_ref().map(|watchdog| ("watchdog", watchdog.is_ok())),
-        (!infos.is_empty()).then(|| ("node_info", infos.iter().all(|&success| success))),
-    ]
+    let all_came = reading.asking == 0 && infos.iter().all(|&success| success);
+    let infos = (!infos.is_empty() || reading.asking > 0).then_some(("node_info", all_came));
+    pool.into_iter().chain(watchdog).chain(infos)
 }
 
 fn server(page: &mut Page, pgpool: &Labels, survey: &Survey) {
@@ -65,9 +75,6 @@ fn server(page: &mut Page, pgpool: &Labels, survey: &Survey) {
     let before = age.before.map(|before| before.to_string()).unwrap_or_default();
     page.count(&m::SERVER_INFO, &pgpool.clone().with("at_least", age.at_least).with("before", before), 1);
     page.flag(&m::WATCHDOG_ENABLED, pgpool, survey.view.server.watchdog);
-    for (part, success) in parts(survey).into_iter().flatten() {
-        page.flag(&m::COLLECTOR_SUCCESS, &pgpool.clone().with("collector", part), success);
-    }
     settings(page, pgpool, &survey.status);
     if survey.view.has_primary_role() {
         let primaries = survey.view.nodes.iter().filter(|node| node.is_primary() && node.is_attached());

@@ -1,6 +1,6 @@
 //! `--dry-run`: what a reconcile would do.
 
-use pcp_client::{Evidence, Failure, FirstThatKnows, Order, forecast_all};
+use pcp_client::{ErrorKind, Evidence, Failure, FirstThatKnows, Order, forecast_all};
 use serde::Serialize;
 
 use super::Run;
@@ -38,7 +38,11 @@ impl Run<'_> {
         let evidence = FirstThatKnows(self.settings.postgres.clone(), efm);
         let (exits, nodes) = self.forecast_knowing(&evidence).await;
         let unseen = self.pgpools.iter().filter_map(|pgpool| {
-            let failure = Failure::Unreachable(pgpool.error()?.clone());
+            let error = pgpool.error()?.clone();
+            let failure = match error.kind() {
+                ErrorKind::Authentication => Failure::Authentication(error),
+                _ => Failure::Unreachable(error),
+            };
             Some(PgpoolDryRun::of(pgpool.endpoint(), Err(failure)).1)
         });
         let not_seen = unseen.collect();
