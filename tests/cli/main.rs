@@ -1,6 +1,7 @@
 //! The command line against sandboxes: what needs no real Pgpool.
 
 mod check;
+mod compat;
 mod config;
 mod doctor;
 mod exporter;

@@ -39,6 +39,7 @@ mod evidence;
 mod failover;
 mod harness;
 mod hostile;
+mod links;
 mod monitoring;
 mod operate;
 mod protocol;

@@ -30,6 +30,13 @@ impl Pcpctl {
         Self { command, input: None, limit: Duration::from_secs(90) }
     }
 
+    /// Start it under another name, as a link of that name does.
+    #[must_use]
+    pub fn named(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.command.arg0(name);
+        self
+    }
+
     /// Add arguments.
     #[must_use]
     pub fn args<I>(mut self, args: I) -> Self

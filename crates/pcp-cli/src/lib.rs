@@ -6,6 +6,7 @@
 
 mod args;
 mod cmd;
+mod compat;
 mod exit;
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
@@ -27,15 +28,22 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use args::Cli;
+use compat::Tool;
 pub use exit::Exit;
 
 /// Runs the command line and ends the process.
 ///
 /// By `exit` rather than by returning: a resolver that hangs in a thread of the runtime would hold up its shutdown.
 pub fn main() -> ! {
-    let exit = match Cli::try_parse() {
-        Ok(cli) => cmd::run(cli, &|name| std::env::var_os(name)),
-        Err(error) => usage(&error, std::env::args_os().nth(1)),
+    let env = |name: &str| std::env::var_os(name);
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    let exit = match Tool::started_as(&program) {
+        Some(tool) => compat::run(tool, &program, words, &env),
+        None => match Cli::try_parse() {
+            Ok(cli) => cmd::run(cli, &env),
+            Err(error) => usage(&error, words.next()),
+        },
     };
     process::exit(exit.code())
 }

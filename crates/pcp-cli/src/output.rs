@@ -1,7 +1,7 @@
 //! Printing: the only place that writes to stdout and stderr.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use pcp_proto::RequestKind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -44,6 +44,16 @@ pub(crate) fn err(text: impl Display) {
 /// Prints a line to stderr, made safe for a terminal.
 pub(crate) fn err_line(text: impl Display) {
     err(format_args!("{}\n", printable(&text.to_string())));
+}
+
+/// Prints to stdout what may be in any encoding: as it is for programs, made safe for a terminal.
+pub(crate) fn bytes(text: &[u8]) {
+    print_bytes(io::stdout(), text);
+}
+
+/// Prints the same to stderr.
+pub(crate) fn err_bytes(text: &[u8]) {
+    print_bytes(io::stderr(), text);
 }
 
 /// Prints a value as one line of JSON.
@@ -119,6 +129,17 @@ impl Write for Log {
 fn one_line(event: &[u8]) -> String {
     let text = String::from_utf8_lossy(event);
     text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\\n")
+}
+
+fn print_bytes(mut stream: impl Write + IsTerminal, text: &[u8]) {
+    if text.is_empty() {
+        return;
+    }
+    if stream.is_terminal() {
+        print(stream, printable(&String::from_utf8_lossy(text)));
+    } else {
+        let _gone = stream.write_all(text).and_then(|()| stream.flush());
+    }
 }
 
 /// Writes and flushes; a reader that has gone is no reason to fail.

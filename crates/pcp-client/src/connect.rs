@@ -50,7 +50,6 @@ pub struct Connector {
 
 /// A connection over TCP or a Unix socket.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Stream {
     /// Over TCP.
     Tcp(TcpStream),
@@ -84,7 +83,10 @@ impl Connector {
         let unreachable = |reason: String| Error::because(ErrorKind::Unreachable, message(), reason);
         let addresses = match timeout_at(deadline.instant(), lookup_host((host, port))).await {
             Ok(Ok(addresses)) => addresses,
-            Ok(Err(error)) => return Err(unreachable(format!("the name {host} has no address: {error}"))),
+            Ok(Err(error)) => {
+                let reason = NoAddress { host: host.to_owned(), error };
+                return Err(Error::because(ErrorKind::Unreachable, message(), reason));
+            }
             Err(_) => return Err(unreachable(format!("looking up the name {host} took too long"))),
         };
         let stream = self.connect_any(addresses, deadline).await;
@@ -130,6 +132,14 @@ impl Connector {
     }
 }
 
+/// Why a name leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the name {host} has no address: {error}")]
+struct NoAddress {
+    host: String,
+    error: io::Error,
+}
+
 /// What each address did, `None` where it did not answer in time. The port is the same for all.
 #[derive(Debug)]
 struct Attempts(Vec<(IpAddr, Option<io::Error>)>);
@@ -147,6 +157,13 @@ impl fmt::Display for Attempts {
         }
         Ok(())
     }
+}
+
+/// Returns what the system or its resolver said; of several addresses the last one's error.
+pub(crate) fn io_error<'a>(cause: &'a (dyn StdError + Send + Sync + 'static)) -> Option<&'a io::Error> {
+    let of_name = cause.downcast_ref::<NoAddress>().map(|no_address| &no_address.error);
+    let of_attempts = || cause.downcast_ref::<Attempts>()?.0.last()?.1.as_ref();
+    of_name.or_else(of_attempts).or_else(|| cause.downcast_ref())
 }
 
 /// Tells whether a connection failed because nobody listens: every address refused it, or the socket is gone.
@@ -227,6 +244,7 @@ mod tests {
 
         let failure = connector().connect_any([refusing, refusing].into_iter(), deadline).await.unwrap_err();
         assert_eq!(failure.to_string().matches("127.0.0.2: Connection refused").count(), 2, "{failure}");
+        assert_eq!(io_error(&failure).map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
     }
 
     #[tokio::test]
@@ -235,6 +253,7 @@ mod tests {
         let connector = Connector { endpoint, ..connector() };
         let error = connector.connect(Deadline::after(Duration::from_secs(10))).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable);
+        assert_eq!(error.io_error().map(io::Error::kind), Some(io::ErrorKind::NotFound));
         assert_eq!(error.to_string(), "cannot connect to the socket /nonexistent/.s.PGSQL.9898");
         assert!(nobody_listens(&error));
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use pcp_proto::{DecodeError, ServerMessage, SessionError, TooOld};
@@ -107,6 +108,12 @@ impl Error {
             Told::Age(too_old) => Some(too_old),
             _ => None,
         }
+    }
+
+    /// Returns what the operating system or its resolver said, where that is why no connection could be made or went on. Of
+    /// several addresses it is the last one's; `None` too where nothing came in time.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        crate::connect::io_error(self.inner.source.as_deref()?)
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {

@@ -187,7 +187,7 @@ pub use client::{Client, Limits, Rows, WithNotices};
 pub use connect::{Connect, Connector, Stream};
 pub use converge::{
     Answer, Change, Failure, Forecast, Goal, LastNode, Memory, Options, Order, Proof, Question, Reason, Remark,
-    Report, Sessions, Step, Stop, Time, Want, converge, forecast, forecast_all, plan,
+    Report, Sessions, Step, Stop, Time, Want, converge, forecast, forecast_all, plan, read_back,
 };
 pub use deadline::Deadline;
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError};

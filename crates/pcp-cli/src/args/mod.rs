@@ -6,6 +6,7 @@ mod doctor;
 mod exporter;
 mod follow;
 mod hold;
+mod links;
 mod monitoring;
 mod operate;
 mod pcp_conf;
@@ -27,6 +28,7 @@ pub(crate) use doctor::DoctorArgs;
 pub(crate) use exporter::{ExporterArgs, Sink};
 pub(crate) use follow::FollowArgs;
 pub(crate) use hold::{HoldArgs, MarkArgs, ReleaseArgs};
+pub(crate) use links::{LinksArgs, LinksCommand};
 pub(crate) use monitoring::{Dial, LiveArg, VerboseArg, ZoneArg};
 pub(crate) use operate::{
     ConfirmArgs, Consent, InvalidateCacheArgs, ModeArg, NodeChangeArgs, RecoverArgs, ReloadArgs, RotateLogArgs,
@@ -96,6 +98,7 @@ pub(crate) enum Command {
     InvalidateCache(InvalidateCacheArgs),
     PcpConf(PcpConfArgs),
     Completions(CompletionsArgs),
+    Links(LinksArgs),
     Sandbox(SandboxArgs),
 }
 

@@ -12,6 +12,7 @@ mod follow;
 mod hold;
 mod hook;
 mod is_primary;
+mod links;
 mod marks;
 mod operate;
 mod pcp_conf;
@@ -74,6 +75,7 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
             PcpConfCommand::Verify(args) => pcp_conf::verify(&args),
         },
         Command::Completions(args) => completions::run(args.shell),
+        Command::Links(args) => links::run(&args),
         Command::IsPrimary(args) => is_primary::run(&args, env),
         Command::Show(args) => match args.what {
             ShowCommand::Nodes(args) => show_nodes::run(&args, env),
@@ -113,7 +115,7 @@ fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
 /// # Errors
 ///
 /// The process has no descriptors left to wait with: the future did not run at all.
-fn run_to_end<F: Future>(future: F) -> io::Result<F::Output> {
+pub(crate) fn run_to_end<F: Future>(future: F) -> io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = runtime.block_on(future);
     // A resolver may hang in a thread of the runtime, and nothing waits for it.

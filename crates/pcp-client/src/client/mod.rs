@@ -215,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Tells whether the server has accepted the login.
-    pub(crate) fn is_logged_in(&self) -> bool {
+    pub fn is_logged_in(&self) -> bool {
         self.session.is_logged_in()
     }
 
