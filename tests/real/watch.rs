@@ -14,8 +14,7 @@ for_each_version!(each_change_is_told_and_none_is_held_up);
 
 fn each_change_is_told_and_none_is_held_up(version: Version) -> Result<()> {
     let cluster = Cluster::start(version, Settings::default())?;
-    let watch =
-        command(&["watch", "-o", "json", "--interval", "1s", "--deadline", "80s"]).to(&cluster).spawn()?;
+    let watch = command(&["watch", "-o", "json", "--interval", "1s", "--deadline", "80s"]).to(&cluster).spawn()?;
     await_event(&watch, |event| event["event"] == "state")?;
     // Servers before 4.5 carry nothing out while a connection stays open.
     verdict(&run(&cluster, &["detach", "2"])?, 0);
