@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pcp_client::sandbox::{Age, World};
 use pcp_client::{
-    Answer, Change, Goal, Memory, Node, Question, Reason, Recovery, Server, Step, Time, View, Want, plan,
+    Answer, Change, Goal, Memory, Node, Proof, Question, Reason, Recovery, Server, Step, Time, View, Want, plan,
 };
 use pcp_proto::message::NodeRole;
 use pcp_proto::{NodeId, ServerAge};
@@ -310,6 +310,14 @@ impl<'a> Model<'a> {
             Change::Attach(_) if !is_own && process.goal.failed == Some(node_id(id)) => Err("failed primary"),
             Change::Attach(_)
                 if self.truth.is_superseded(id) && self.takes_writes(id) && !is_own && !has_cycled(id) =>
+            {
+                Err("old primary on a guess")
+            }
+            Change::Attach(_)
+                if process.goal.want == Want::Follower(Proof::InRecovery)
+                    && self.truth.is_superseded(id)
+                    && self.takes_writes(id)
+                    && self.is_known_by(now, id) =>
             {
                 Err("old primary on a guess")
             }
