@@ -56,6 +56,23 @@ async fn what_does_not_come_is_not_waited_for_beyond_the_deadline() {
     assert!(start.elapsed() <= LIMIT, "{:?}", start.elapsed());
 }
 
+/// A look that the deadline cuts off is no reason: what the one before it saw is.
+#[tokio::test(start_paused = true)]
+async fn only_what_kept_it_from_looking_is_a_cause() {
+    for (faults, has_cause) in [(&[Fault::Nothing, Fault::NeverSalt][..], false), (&[Fault::NeverSalt], true)] {
+        let pgpool = Pgpool::new(world(Age::V4_7));
+        let (client, _) = before(&pgpool).await;
+        client.finish(DetachNode { node: id(2) }).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (_client, view) = before(&pgpool).await;
+        faults.iter().for_each(|fault| pgpool.0.fault(fault.clone()));
+        let options = Options { deadline: Deadline::after(Duration::from_secs(3)), settle: Duration::ZERO };
+        let failure = read_back(&pgpool, &credentials(), &view, "a change", |_| false, options).await.unwrap_err();
+        let Failure::NotVerified { source, .. } = failure else { panic!("{failure}") };
+        assert_eq!(source.is_some(), has_cause, "{faults:?}: {source:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn other_nodes_are_no_answer() {
     let (_, view) = before(&Pgpool::new(world(Age::V4_7))).await;
