@@ -100,7 +100,7 @@ const ROWS: &[Row] = &[
     ("delegate_IP", before(4, 2), Text(""), "delegate IP address of master pgpool"),
     ("delegate_IP", between((4, 2), (4, 5)), Text(""), "delegate IP address of leader pgpool"),
     ("delegate_ip", since(4, 5), Text(""), "delegate IP address of leader pgpool"),
-    ("wd_lifecheck_password", before(4, 3), Text("lifecheck"), "password for watchdog user in lifecheck"),
+    ("wd_lifecheck_password", before(4, 3), Text("postgres"), "password for watchdog user in lifecheck"),
     ("wd_priority", ALWAYS, Text("1"), "watchdog priority"),
     ("memory_cache_enabled", ALWAYS, Of(|world| flag(world.settings().memory_cache_enabled)), "If true, use the memory cache functionality, false by default"),
 ];
