@@ -273,6 +273,16 @@ async fn silence_ends_by_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_that_the_deadline_cuts_off_does_not_hide_what_was_awaited() {
+    let pgpool = Pgpool::new(world(Age::V4_7));
+    pgpool.0.fault(Fault::Nothing);
+    pgpool.0.fault(Fault::NeverSalt);
+    let report = pgpool.converge_within("0", Want::Standby, Duration::from_secs(3)).await;
+    let Err(Failure::NotVerified { awaited, source: None }) = &report.result else { panic!("{report:?}") };
+    assert!(awaited.starts_with("another primary"), "{awaited}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_server_frozen_by_another_client_is_left_by_the_deadline() {
     let pgpool = Pgpool::new(world(Age::V4_3_1));
     // Somebody connects and stays; then something changes, and Pgpool waits for them to go.
