@@ -1,13 +1,12 @@
 //! Stopping Pgpool.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use pcp_proto::Credentials;
-use pcp_proto::message::{Accepted, ReadProcessInfo, ReadWatchdogInfo, Request, StopCluster, StopMode, StopPgpool};
+use pcp_proto::message::{Accepted, ReadProcessInfo, Request, StopCluster, StopMode, StopPgpool};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::Operated;
@@ -15,10 +14,8 @@ use super::site::{Decision, Seen, Sent, Site, check_watchdog};
 use crate::connect::nobody_listens;
 use crate::converge::Pauses;
 use crate::observe::View;
+use crate::survey::read_watchdog;
 use crate::{Client, Connect, Deadline, Error, Failure};
-
-/// How long a watchdog's answer is awaited. 3.5.0 never gives one.
-const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// Whom a stop would concern.
 #[derive(Clone, Debug)]
@@ -160,7 +157,7 @@ async fn members<S>(client: &mut Client<S>) -> Vec<String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(Ok(info)) = timeout(WATCHDOG_LIMIT, client.send(ReadWatchdogInfo::All)).await else { return Vec::new() };
-    let names = info.cluster().unwrap_or_default().members.into_iter().filter_map(|member| member.node_name);
+    let members = read_watchdog(client).await.map(|cluster| cluster.members).unwrap_or_default();
+    let names = members.into_iter().filter_map(|member| member.node_name);
     names.collect()
 }

@@ -1,20 +1,14 @@
 //! What a Pgpool tells of itself.
 
-use std::time::Duration;
-
-use pcp_client::{Client, Error, View, observe};
-use pcp_proto::message::{PoolStatus, ReadPoolStatus, ReadWatchdogInfo, WatchdogCluster};
+use pcp_client::{Client, Error, Observation, View, observe_in_detail, read_watchdog};
+use pcp_proto::message::{PoolStatus, WatchdogCluster};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 
 use crate::args::OutputArgs;
 use crate::cmd::read::Unread;
 use crate::cmd::with_notices;
 use crate::output;
 use crate::settings::{Settings, Target};
-
-/// 3.5.0 never answers for its watchdog.
-const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// A Pgpool, and what it told.
 pub(super) struct Pgpool {
@@ -45,18 +39,13 @@ async fn ask(target: &Target, settings: &Settings, output: &OutputArgs) -> Resul
 
 /// Asks on this connection.
 pub(super) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(mut client: Client<S>) -> Result<Told, Error> {
-    let status = client.send(ReadPoolStatus).await?;
-    let view = observe(&mut client).await?;
-    if !view.server.watchdog {
-        client.close().await;
-        return Ok(Told { status, view, watchdog: None });
-    }
-    let watchdog = match timeout(WATCHDOG_LIMIT, client.finish(ReadWatchdogInfo::All)).await {
-        Ok(Ok(info)) => info.cluster().map_err(|error| output::chain(&error)),
-        Ok(Err(error)) => Err(output::chain(&error)),
-        Err(_) => Err("it did not answer in time".to_owned()),
+    let Observation { view, status, .. } = observe_in_detail(&mut client).await?;
+    let watchdog = match view.server.watchdog {
+        true => Some(read_watchdog(&mut client).await.map_err(|error| output::chain(&error))),
+        false => None,
     };
-    Ok(Told { status, view, watchdog: Some(watchdog) })
+    client.close().await;
+    Ok(Told { status, view, watchdog })
 }
 
 /// Pairs those that could be read with their endpoints.

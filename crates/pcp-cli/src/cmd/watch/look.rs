@@ -3,20 +3,16 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pcp_client::{Client, Connect, Deadline, Error, ErrorKind, View, observe};
+use pcp_client::{Client, Connect, Deadline, Error, ErrorKind, View, observe, read_watchdog};
 use pcp_proto::Credentials;
-use pcp_proto::message::{ReadWatchdogInfo, WatchdogCluster};
+use pcp_proto::message::WatchdogCluster;
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 
 use super::super::show_watchdog::quorum_word;
 use crate::output::chain;
 
 /// How long a look takes at most.
 const LIMIT: Duration = Duration::from_secs(8);
-/// How long a watchdog's answer is awaited. 3.5.0 never gives one.
-const WATCHDOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a look found, and when.
 #[derive(Clone, Debug)]
@@ -58,17 +54,10 @@ pub(super) async fn look<C: Connect>(connect: &C, credentials: &Credentials) -> 
 async fn see<C: Connect>(connect: &C, credentials: &Credentials) -> Result<Seen, Error> {
     let mut client = Client::connect(connect, credentials, Deadline::after(LIMIT)).await?;
     let view = observe(&mut client).await?;
-    let watchdog = if view.server.watchdog { read_watchdog(&mut client).await } else { None };
+    let watchdog =
+        if view.server.watchdog { read_watchdog(&mut client).await.ok().map(Watchdog::of) } else { None };
     client.close().await;
     Ok(Seen { view, watchdog })
-}
-
-async fn read_watchdog<S>(client: &mut Client<S>) -> Option<Watchdog>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let info = timeout(WATCHDOG_LIMIT, client.send(ReadWatchdogInfo::All)).await.ok()?.ok()?;
-    info.cluster().ok().map(Watchdog::of)
 }
 
 impl Watchdog {
