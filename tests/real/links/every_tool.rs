@@ -206,7 +206,7 @@ impl Pair {
         let names = self.tools.names()?;
         for tool in &names {
             for form in self.forms(tool)? {
-                ensure!(compared.contains(&(tool.clone(), form)), "{tool} {} was not compared", form.option());
+                ensure!(compared.contains(&(tool.clone(), form)), "{tool} was not compared: {form:?}");
             }
         }
         let missing = LATER.into_iter().filter(|&(since, _)| version < since).flat_map(|(_, tools)| tools);
