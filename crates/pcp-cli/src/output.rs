@@ -36,6 +36,11 @@ pub(crate) fn has_reader() -> bool {
         && polled.iter().any(|fd| fd.revents().intersects(gone)))
 }
 
+/// Tells whether stdout and stderr are shown on a terminal side by side.
+pub(crate) fn is_one_terminal() -> bool {
+    io::stdout().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Prints to stderr as it is.
 pub(crate) fn err(text: impl Display) {
     print(io::stderr(), text);
