@@ -6,10 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pcp_proto::Event;
+use pcp_proto::{Event, ReplyKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
-use tracing::trace;
 
 use super::Client;
 use crate::{Error, ErrorKind};
@@ -33,7 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(super) async fn event(&mut self, until: Instant) -> Result<Event, Error> {
         loop {
             if let Some(event) = self.session.poll()? {
-                trace!(?event, "received");
+                trace(&event);
                 return Ok(event);
             }
             match timeout_at(until, poll_fn(|cx| self.poll_io(cx))).await {
@@ -77,11 +76,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     fn closed(&mut self, read_error: Option<io::Error>) -> Error {
-        let when = if self.session.is_logged_in() { "before it had answered" } else { "before the login" };
+        let when = match self.session.is_logged_in() {
+            true => "before it had answered",
+            false => "before the login; is this its PCP port?",
+        };
         let message = format!("Pgpool closed the connection {when}");
         match read_error.or_else(|| self.write_error.take()) {
             Some(error) => Error::because(ErrorKind::Disconnected, message, error),
             None => Error::new(ErrorKind::Disconnected, message),
         }
+    }
+}
+
+/// Traces what was received. Older servers list passwords in clear among their parameters.
+fn trace(event: &Event) {
+    match event {
+        Event::Reply { frame, last, .. } if frame.kind == ReplyKind::POOL_STATUS => {
+            tracing::trace!(kind = ?frame.kind, length = frame.body.len(), last, "received");
+        }
+        event => tracing::trace!(?event, "received"),
     }
 }
