@@ -38,7 +38,7 @@ fn the_first_line_is_the_verdict_and_failures_are_on_stderr_too() -> Result<()> 
 
 #[test]
 fn a_terminal_shows_a_failure_once() -> Result<()> {
-    let (terminal, theirs) = Terminal::open()?;
+    let (mut terminal, theirs) = Terminal::open()?;
     let status = Command::new(env!("CARGO_BIN_EXE_pcpctl-under-test"))
         .env_clear()
         .args(["detach", "10.0.0.4", "-h", "127.0.0.1:1"])

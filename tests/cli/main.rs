@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod exporter;
 mod follow;
+mod help;
 mod hold;
 mod hook;
 mod log;

@@ -1,15 +1,15 @@
-//! A terminal for programs that look whether they have one.
+//! Our end of a terminal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 
 use anyhow::Result;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 /// Our end of a terminal. Reading it fails when nobody has the other end any more.
 pub(crate) struct Terminal {
-    pub(crate) ours: File,
+    ours: File,
 }
 
 impl Terminal {
@@ -35,11 +35,20 @@ impl Terminal {
         Ok(read)
     }
 
-    /// Returns what is shown until nobody has the other end any more.
-    pub(crate) fn read_to_end(mut self) -> String {
+    /// Reads until nobody has the other end any more.
+    pub(crate) fn read_to_end(&mut self) -> String {
         let mut read = Vec::new();
-        // Its end is an error.
+        // The end of a terminal is an error.
         let _gone = self.ours.read_to_end(&mut read);
         String::from_utf8_lossy(&read).into_owned()
+    }
+
+    /// Presses keys.
+    pub(crate) fn press(&mut self, keys: &str) -> Result<()> {
+        Ok(self.ours.write_all(keys.as_bytes())?)
+    }
+
+    pub(crate) fn modes(&self) -> Result<LocalModes> {
+        Ok(tcgetattr(&self.ours)?.local_modes)
     }
 }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::args::{PasswordArgs, PcpConfHashArgs, PcpConfVerifyArgs};
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, prompt};
 
 /// Where packages put it, and a build from source.
 const FILES: [&str; 3] = ["/etc/pgpool2/pcp.conf", "/etc/pgpool-II/pcp.conf", "/usr/local/etc/pcp.conf"];
@@ -84,7 +84,7 @@ fn password(user: &str, args: &PasswordArgs, typed: Typed) -> Result<SecretSlice
         return Err((Exit::Usage, reason.to_owned()));
     }
     let ask = |question: String| {
-        rpassword::prompt_password(question).map_err(unreadable("the password".to_owned())).map(String::into_bytes)
+        prompt::password(&question).map_err(unreadable("the password".to_owned())).map(String::into_bytes)
     };
     let password = ask(format!("Password of {user}: "))?;
     if typed == Typed::Twice && ask(format!("Password of {user} again: "))? != password {

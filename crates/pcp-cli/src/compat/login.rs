@@ -13,8 +13,8 @@ use super::end::End;
 use super::request::{Change, Order, Pace, Request};
 use crate::args::{Ask, ConfigArgs};
 use crate::exit::Exit;
-use crate::output;
 use crate::settings::{Env, Layer, PassfileProblem, Settings, SettingsError, Target, gather};
+use crate::{output, prompt};
 
 /// What a link works with.
 pub(super) struct Login {
@@ -80,7 +80,7 @@ fn settings(
 }
 
 fn prompt() -> Result<OsString, End> {
-    let password = rpassword::prompt_password("Password: ");
+    let password = prompt::password("Password: ");
     password
         .map(Into::into)
         .map_err(|error| refuse(&format!("the password cannot be read from a terminal: {error}")))

@@ -8,6 +8,7 @@ use secrecy::SecretSlice;
 
 use super::SettingsError;
 use crate::args::Ask;
+use crate::prompt;
 
 /// Where a password is.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub(super) fn find(
 
 fn prompt(user: &str, endpoint: &Endpoint) -> Result<SecretSlice<u8>, SettingsError> {
     let question = format!("Password of {user} on {endpoint}: ");
-    let password = rpassword::prompt_password(question).map_err(SettingsError::Prompt)?;
+    let password = prompt::password(&question).map_err(SettingsError::Prompt)?;
     Ok(password.into_bytes().into())
 }
 
