@@ -1,19 +1,17 @@
 //! `watch`: events as they come, and the terminal as it was.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use pcp_client::sandbox::{Age, Fault, Watchdog, World};
 use pcp_proto::RequestKind;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::Value;
 use snapbox::prelude::*;
 use snapbox::{assert_data_eq, str};
 
-use crate::support::Pgpool;
+use crate::support::{Pgpool, Terminal};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pcpctl-under-test");
 
@@ -258,35 +256,6 @@ fn a_login_that_all_refuse_ends_it_and_a_reader_that_goes_as_well() -> Result<()
     drop((unread, reader));
     assert_eq!(child.0.wait()?.code(), Some(0));
     Ok(())
-}
-
-/// Our end of a terminal. Reading it fails when nobody has the other end any more.
-struct Terminal {
-    ours: File,
-}
-
-impl Terminal {
-    /// Returns the other end too.
-    fn open() -> Result<(Self, File)> {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&ours)?;
-        unlockpt(&ours)?;
-        let name = ptsname(&ours, Vec::new())?;
-        let theirs = File::options().read(true).write(true).open(name.to_str()?)?;
-        tcsetwinsize(&theirs, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 })?;
-        Ok((Self { ours: ours.into() }, theirs))
-    }
-
-    /// Reads until this is shown, and returns all that was read.
-    fn read_until(&mut self, wanted: &str) -> Result<String> {
-        let mut read = String::new();
-        let mut chunk = [0; 4096];
-        while !read.contains(wanted) {
-            let count = self.ours.read(&mut chunk)?;
-            read.push_str(&String::from_utf8_lossy(chunk.get(..count).unwrap_or_default()));
-        }
-        Ok(read)
-    }
 }
 
 #[test]
