@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pcp_proto::{Event, ReplyKind};
+use pcp_proto::Event;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
+use tracing::trace;
 
 use super::Client;
 use crate::{Error, ErrorKind};
@@ -32,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(super) async fn event(&mut self, until: Instant) -> Result<Event, Error> {
         loop {
             if let Some(event) = self.session.poll()? {
-                trace(&event);
+                trace!(?event, "received");
                 return Ok(event);
             }
             match timeout_at(until, poll_fn(|cx| self.poll_io(cx))).await {
@@ -85,15 +86,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             Some(error) => Error::because(ErrorKind::Disconnected, message, error),
             None => Error::new(ErrorKind::Disconnected, message),
         }
-    }
-}
-
-/// Traces what was received. Older servers list passwords in clear among their parameters.
-fn trace(event: &Event) {
-    match event {
-        Event::Reply { frame, last, .. } if frame.kind == ReplyKind::POOL_STATUS => {
-            tracing::trace!(kind = ?frame.kind, length = frame.body.len(), last, "received");
-        }
-        event => tracing::trace!(?event, "received"),
     }
 }
