@@ -188,7 +188,9 @@ const PROMOTE_HELP: &str = concat!(
 
 /// Make a promotion that PostgreSQL has already done known to Pgpool, and verify that it shows the new primary.
 ///
-/// No PostgreSQL is promoted. The other nodes stay as they are, the failed one included.
+/// No PostgreSQL is promoted: this comes after the promotion. Before it, Pgpool's present primary would be taken out of
+/// service and no other found, so that nobody could write until "attach" brings it back; [postgres] in the configuration
+/// has PostgreSQL asked first. The other nodes stay as they are, the failed one included.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = PROMOTE_HELP, mut_arg("deadline", |arg| ends_after(arg, "60s")))]
 pub(crate) struct PromoteArgs {
