@@ -2,6 +2,7 @@
 
 mod every_tool;
 mod pair;
+mod switchover;
 mod watchdog;
 
 use std::process::{Command, Stdio};
@@ -12,11 +13,13 @@ use pcp_tests::{Session, Settings, Version, wait_until};
 
 use self::every_tool::every_tool_is_compared_in_every_form;
 use self::pair::{Pair, Who};
+use self::switchover::a_switchover_is_made_alike;
 use self::watchdog::what_concerns_a_whole_watchdog_cluster_is_done_alike;
 use crate::support::{HEALTHY, add_recovery_functions};
 
 for_each_version!(
     every_tool_is_compared_in_every_form,
+    a_switchover_is_made_alike,
     what_concerns_a_whole_watchdog_cluster_is_done_alike,
     links_print_what_the_tools_print,
     links_change_what_the_tools_change,
