@@ -79,9 +79,11 @@ fn verbs() -> Vec<String> {
     let mut open = vec![(String::new(), pcp_cli::command())];
     while let Some((path, command)) = open.pop() {
         match command.has_subcommands() {
-            true => open.extend(command.get_subcommands().map(|below| {
-                (format!("{path} {}", below.get_name()).trim_start().to_owned(), below.clone())
-            })),
+            true => open.extend(
+                command
+                    .get_subcommands()
+                    .map(|below| (format!("{path} {}", below.get_name()).trim_start().to_owned(), below.clone())),
+            ),
             false => verbs.push(path),
         }
     }
@@ -205,7 +207,8 @@ fn run_verb(verb: &str, case: Case, json: bool) -> Result<()> {
         (0..20).for_each(|_| pgpool.sandbox.fault(Fault::CloseAfter(30)));
     }
     let dir = Dir::new(&format!("secrets-{}-{case:?}-{json}", verb.replace(' ', "-")))?;
-    let own = arguments(verb).with_context(|| format!("no arguments are known for the verb {verb}: add them here"))?;
+    let own =
+        arguments(verb).with_context(|| format!("no arguments are known for the verb {verb}: add them here"))?;
     let own = own.iter().map(|arg| arg.replace("{DIR}", &dir.path().display().to_string()));
     let mut args: Vec<String> = verb.split(' ').map(str::to_owned).chain(own).collect();
     let (run, config) = case.prepare(bare(&[]).env("RUST_LOG", "trace").env("PCPCTL_LOG", "trace"), &dir)?;
@@ -234,7 +237,10 @@ fn run_verb(verb: &str, case: Case, json: bool) -> Result<()> {
     }
     let logs_in = matches!(case, Case::Passfile | Case::PasswordFile | Case::Environment);
     if logs_in && is_remote(verb) && !["hold", "release", "doctor"].contains(&verb) {
-        ensure!(output.stderr.contains("TRACE") || output.stderr.contains("DEBUG"), "no trace of {place}: {output:?}");
+        ensure!(
+            output.stderr.contains("TRACE") || output.stderr.contains("DEBUG"),
+            "no trace of {place}: {output:?}"
+        );
     }
     if verb == "reconcile" && logs_in {
         let environ = fs::read_to_string(dir.path().join("environ"))?;

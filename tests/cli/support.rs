@@ -1,17 +1,12 @@
 //! A sandbox on a port, and `pcpctl` beside it.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use pcp_client::sandbox::{Age, Sandbox, World};
 use pcp_tests::{Output, Pcpctl, pcpctl};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::runtime::Runtime;
 
 /// A sandbox that serves on a port of 127.0.0.1 while the test runs.
@@ -102,51 +97,5 @@ impl Dir {
 impl Drop for Dir {
     fn drop(&mut self) {
         let _gone = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Our end of a terminal. Reading it fails when nobody has the other end any more.
-pub(crate) struct Terminal {
-    pub(crate) ours: File,
-}
-
-impl Terminal {
-    /// Returns the other end too.
-    pub(crate) fn open() -> Result<(Self, File)> {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&ours)?;
-        unlockpt(&ours)?;
-        let name = ptsname(&ours, Vec::new())?;
-        let theirs = File::options().read(true).write(true).open(name.to_str()?)?;
-        tcsetwinsize(&theirs, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 })?;
-        Ok((Self { ours: ours.into() }, theirs))
-    }
-
-    /// Reads until this is shown, and returns all that was read.
-    pub(crate) fn read_until(&mut self, wanted: &str) -> Result<String> {
-        let mut read = String::new();
-        let mut chunk = [0; 4096];
-        while !read.contains(wanted) {
-            let count = self.ours.read(&mut chunk)?;
-            read.push_str(&String::from_utf8_lossy(chunk.get(..count).unwrap_or_default()));
-        }
-        Ok(read)
-    }
-
-    /// Runs a program that shows what it has to say on a terminal, and returns all of it.
-    pub(crate) fn shown_by(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<String> {
-        let (mut terminal, theirs) = Self::open()?;
-        let mut command = Command::new(program);
-        command.arg0(program).args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null());
-        let mut child = command.stdout(theirs.try_clone()?).stderr(theirs).spawn()?;
-        // Our own copies of its end: reading would never fail.
-        drop(command);
-        let mut shown = Vec::new();
-        let mut chunk = [0; 4096];
-        while let Ok(count @ 1..) = terminal.ours.read(&mut chunk) {
-            shown.extend_from_slice(chunk.get(..count).unwrap_or_default());
-        }
-        child.wait()?;
-        Ok(String::from_utf8_lossy(&shown).into_owned())
     }
 }

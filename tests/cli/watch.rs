@@ -1,17 +1,18 @@
 //! `watch`: events as they come, and the terminal as it was.
 
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use pcp_client::sandbox::{Age, Fault, Watchdog, World};
 use pcp_proto::RequestKind;
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::LocalModes;
 use serde_json::Value;
 use snapbox::prelude::*;
 use snapbox::{assert_data_eq, str};
 
-use crate::support::{Pgpool, Terminal};
+use crate::support::Pgpool;
+use crate::terminal::Terminal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pcpctl-under-test");
 
@@ -265,7 +266,7 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     let [one, other] = [Pgpool::start()?, Pgpool::start()?];
     let hosts = format!("{},{}", one.endpoint(), other.endpoint());
     let (mut terminal, theirs) = Terminal::open()?;
-    let before = tcgetattr(&terminal.ours)?.local_modes;
+    let before = terminal.modes()?;
     let mut child = Ended(
         command(&hosts, &["--color", "never"])
             .env("TERM", "xterm")
@@ -277,7 +278,7 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     let shown = terminal.read_until(&format!("{}, {}", one.endpoint(), other.endpoint()))?;
     assert!(shown.contains(ENTER), "{shown:?}");
     terminal.read_until("10.0.0.3:5432  up standby")?;
-    assert!(!tcgetattr(&terminal.ours)?.local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON));
+    assert!(!terminal.modes()?.intersects(LocalModes::ECHO | LocalModes::ICANON));
 
     detach(&one, 2);
     let shown = terminal.read_until("The Pgpools disagree.")?;
@@ -285,9 +286,9 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     assert!(row.starts_with("*  2   10.0.0.3:5432  down standby") && row.contains("up standby"), "{row:?}");
     assert!(!shown.contains("\u{1b}[31m"), "{shown:?}");
 
-    terminal.ours.write_all(b"q")?;
+    terminal.press("q")?;
     terminal.read_until(LEAVE)?;
     assert_eq!(child.0.wait()?.code(), Some(0));
-    assert_eq!(tcgetattr(&terminal.ours)?.local_modes, before);
+    assert_eq!(terminal.modes()?, before);
     Ok(())
 }

@@ -17,6 +17,7 @@ mod lock;
 mod log;
 mod output;
 mod page;
+mod prompt;
 mod secret;
 mod server_time;
 mod settings;

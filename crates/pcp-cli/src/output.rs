@@ -41,6 +41,11 @@ pub(crate) fn has_reader() -> bool {
         && polled.iter().any(|fd| fd.revents().intersects(gone)))
 }
 
+/// Tells whether stdout and stderr are shown on a terminal side by side.
+pub(crate) fn is_one_terminal() -> bool {
+    io::stdout().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Prints to stderr as it is.
 pub(crate) fn err(text: impl Display) {
     print(io::stderr(), text);
@@ -189,7 +194,8 @@ mod tests {
     fn what_steers_a_terminal_is_escaped() {
         assert_eq!(printable("pg\u{1b}[2J\u{202e}x\r"), "pg\\u{1b}[2J\\u{202e}x\\r");
         assert_eq!(printable("Zürich 日本"), "Zürich 日本");
-        for c in ['\u{9b}', '\u{7f}', '\u{61c}', '\u{2028}', '\u{2029}', '\u{200b}', '\u{2064}', '\u{e0041}', '\n'] {
+        for c in ['\u{9b}', '\u{7f}', '\u{61c}', '\u{2028}', '\u{2029}', '\u{200b}', '\u{2064}', '\u{e0041}', '\n']
+        {
             assert!(!printable(&format!("a{c}b")).contains(c), "{c:?}");
         }
         assert_eq!(printable_lines("a\nb\u{85}c"), "a\nb\\u{85}c");

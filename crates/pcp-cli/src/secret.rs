@@ -11,6 +11,8 @@ use rustix::fs::OFlags;
 use secrecy::SecretSlice;
 use secrecy::zeroize::Zeroizing;
 
+use crate::prompt;
+
 /// No password and no pcp.conf is longer.
 const MAX_LEN: usize = 1 << 20;
 /// What comes through a pipe is no longer, as a rule.
@@ -19,8 +21,8 @@ const USUAL: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks for a password on the terminal.
-pub(crate) fn prompt(question: impl ToString) -> io::Result<SecretSlice<u8>> {
-    rpassword::prompt_password(question).map(|password| take(password.into_bytes()))
+pub(crate) fn prompt(question: &str) -> io::Result<SecretSlice<u8>> {
+    prompt::password(question).map(|password| take(password.into_bytes()))
 }
 
 /// Keeps a copy in no more memory than it needs.

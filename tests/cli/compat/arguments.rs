@@ -140,10 +140,6 @@ fn a_password_file_is_used_or_complained_of_and_nobody_is_asked() -> Result<()> 
         assert!(refused.stderr.starts_with(&warning), "{refused:?}");
         assert_eq!((refused.code, &*refused.stdout), (Some(3), ""));
     }
-    // What is on standard input is no password.
-    let refused = run(&good, "-W")?;
-    assert_eq!((refused.code, &*refused.stdout), (Some(3), ""), "{refused:?}");
-    assert!(refused.stderr.starts_with("ERROR: the password cannot be read from a terminal: "), "{refused:?}");
     Ok(())
 }
 

@@ -81,7 +81,8 @@ fn a_password_comes_through_a_pipe_and_a_pipe_without_one_is_left() -> Result<()
     ensure!(output.code == Some(0), "{output:?}");
     writer.join().map_err(|_| anyhow::anyhow!("it panicked"))??;
 
-    let empty = ["detach", "2", "--deadline", "1s", "-h", &pgpool.endpoint(), "-U", World::USER, "--password-file", &pipe];
+    let empty =
+        ["detach", "2", "--deadline", "1s", "-h", &pgpool.endpoint(), "-U", World::USER, "--password-file", &pipe];
     let output = bare(&empty).run()?;
     ensure!(output.code == Some(8), "a hook ends by its deadline: {output:?}");
     for (file, reason) in [("/dev/zero", "it has more than 1 MiB"), ("/", "Is a directory")] {

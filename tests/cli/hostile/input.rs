@@ -13,8 +13,10 @@ use crate::support::{Dir, Pgpool, logged_in};
 
 /// What a shell, a template or an attacker may make of a host name.
 fn names() -> Vec<OsString> {
-    let texts = ["%h", "%t", "-1", "-x", "--", "$(id)", "`id`", "a b", "a\nb", EVIL, "日本", "\u{202e}1.0.0.01", "[", "]"];
-    let more = ["[::1", ":", "::", "a:99999", "a:-1", "/etc/passwd", "../../x", "128", "-0", "0x0", "10.0.0.3%eth0", "*"];
+    let texts =
+        ["%h", "%t", "-1", "-x", "--", "$(id)", "`id`", "a b", "a\nb", EVIL, "日本", "\u{202e}1.0.0.01", "[", "]"];
+    let more =
+        ["[::1", ":", "::", "a:99999", "a:-1", "/etc/passwd", "../../x", "128", "-0", "0x0", "10.0.0.3%eth0", "*"];
     let long = ["x".repeat(100_000), "1.".repeat(50_000), "9".repeat(100_000)];
     let texts = texts.into_iter().chain(more).map(OsString::from).chain(long.map(OsString::from));
     texts.chain([OsString::from_vec(vec![0xff, 0x1b, b'[', b'2', b'J'])]).collect()
@@ -37,7 +39,8 @@ fn a_hostile_name_means_no_node_and_no_host() -> Result<()> {
             let args = args.chain([endpoint.clone(), name.clone()]);
             is_refused(&logged_in(&[]).args(args).run()?, &format!("{verb} {}", shortened(&name)))?;
         }
-        let failed = ["promote".into(), "--deadline=3s".into(), "-h".into(), endpoint.clone(), "0".into(), name.clone()];
+        let failed =
+            ["promote".into(), "--deadline=3s".into(), "-h".into(), endpoint.clone(), "0".into(), name.clone()];
         let failed = logged_in(&[]).args(failed).run()?;
         harmless(&format!("{}{}", failed.stdout, failed.stderr), "promote")?;
     }
@@ -53,9 +56,12 @@ fn a_hostile_host_user_or_variable_is_a_mistake_that_is_told() -> Result<()> {
         let output = logged_in(&["is-primary", "0", "--deadline", "3s"]).args([host]).run()?;
         is_refused(&output, &format!("the host {}", shortened(&name)))?;
     }
-    for variable in ["PCP_HOST", "PCP_PORT", "PCP_USER", "PCPCTL_DEADLINE", "PCPCTL_CONFIG", "PCP_PASSWORD_FILE", "HOME"] {
+    for variable in
+        ["PCP_HOST", "PCP_PORT", "PCP_USER", "PCPCTL_DEADLINE", "PCPCTL_CONFIG", "PCP_PASSWORD_FILE", "HOME"]
+    {
         for value in [EVIL, "\u{1b}]0;title\u{7}", "\n", &"x".repeat(100_000)] {
-            let run = logged_in(&["detach", "0", "--connect-timeout", "1s", "-p", "1"]).env("PCPCTL_DEADLINE", "2s");
+            let run =
+                logged_in(&["detach", "0", "--connect-timeout", "1s", "-p", "1"]).env("PCPCTL_DEADLINE", "2s");
             let output = run.env("PCP_HOST", "127.0.0.1").env(variable, value).run()?;
             is_refused(&output, &format!("{variable} {value:.20}"))?;
         }
@@ -101,7 +107,8 @@ fn a_hostile_file_of_settings_is_a_mistake_that_is_told() -> Result<()> {
         is_refused(&output, &text)?;
     }
     let long = dir.file("long.properties", &"\\\n".repeat(500_000), 0o644)?;
-    let output = logged_in(&["detach", "0", "-h", "127.0.0.1", "-p", "1", "--deadline", "2s", "--efm-properties", &long]);
+    let output =
+        logged_in(&["detach", "0", "-h", "127.0.0.1", "-p", "1", "--deadline", "2s", "--efm-properties", &long]);
     is_refused(&output.run()?, "properties of one long line")
 }
 
@@ -111,7 +118,10 @@ fn a_hostile_desired_state_is_a_mistake_that_is_told() -> Result<()> {
     for text in [
         "[".repeat(200_000),
         "{\"nodes\":".repeat(100_000),
-        format!("{{\"schema_version\":1,\"nodes\":[{{\"address\":{},\"state\":\"detached\"}}]}}", serde_json::to_string(EVIL)?),
+        format!(
+            "{{\"schema_version\":1,\"nodes\":[{{\"address\":{},\"state\":\"detached\"}}]}}",
+            serde_json::to_string(EVIL)?
+        ),
         "{\"schema_version\":1e999999}".to_owned(),
     ] {
         let file = dir.file("desired.json", &text, 0o644)?;
@@ -141,7 +151,8 @@ fn what_efm_prints_is_bounded_and_read_with_care() -> Result<()> {
         "{\"nodes\":".repeat(100_000),
         format!("{{\"nodes\":{{{evil}:{{\"type\":{evil},\"db\":{evil}}}}}}}"),
         "{\"nodes\":{\"a\":{\"type\":1e999999,\"db\":-1e999999}}}".to_owned(),
-        "{\"nodes\":{\"a\":{\"type\":\"Primary\",\"db\":\"UP\"},\"a\":{\"type\":\"Standby\",\"db\":\"UP\"}}}".to_owned(),
+        "{\"nodes\":{\"a\":{\"type\":\"Primary\",\"db\":\"UP\"},\"a\":{\"type\":\"Standby\",\"db\":\"UP\"}}}"
+            .to_owned(),
         "{\"nodes\":{},\"nodes\":{}}".to_owned(),
         "\0".repeat(1000),
     ] {

@@ -4,6 +4,9 @@ mod files;
 mod input;
 mod relay;
 
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,13 +14,15 @@ use pcp_client::sandbox::{Age, Watchdog, World};
 use pcp_tests::{Output, Pcpctl, wait_until};
 use serde_json::Value;
 
-use crate::support::{Dir, Pgpool, Terminal, logged_in};
+use crate::support::{Dir, Pgpool, logged_in};
+use crate::terminal::Terminal;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Clears a screen, colours it with a control character of one byte, turns the direction of text, breaks lines in four
 /// ways, and ends quotes, labels, fields and commands.
-const EVIL: &str = "\u{1b}[2J\u{9b}31m\u{202e}\u{61c}\u{2066}\u{2028}\r\nFORGED is attached\t'|\"=;,\\{}$(id)`\u{7f}\u{ad}日本";
+const EVIL: &str =
+    "\u{1b}[2J\u{9b}31m\u{202e}\u{61c}\u{2066}\u{2028}\r\nFORGED is attached\t'|\"=;,\\{}$(id)`\u{7f}\u{ad}日本";
 
 /// A Pgpool with hostile nodes, parameters, watchdog, sessions, notices and errors.
 struct Evil {
@@ -57,7 +62,8 @@ impl Evil {
 
 /// Tells whether a character could do harm on a terminal.
 fn steers(c: char) -> bool {
-    let hidden = ['\u{ad}', '\u{61c}', '\u{200b}', '\u{200f}', '\u{202e}', '\u{2028}', '\u{2029}', '\u{2066}', '\u{feff}'];
+    let hidden =
+        ['\u{ad}', '\u{61c}', '\u{200b}', '\u{200f}', '\u{202e}', '\u{2028}', '\u{2029}', '\u{2066}', '\u{feff}'];
     (c.is_control() && c != '\n') || hidden.contains(&c)
 }
 
@@ -102,7 +108,8 @@ fn no_text_of_a_server_steers_a_terminal_or_forges_a_line() -> Result<()> {
     let mut told = String::new();
     for verb in VERBS {
         for verbosity in ["-v", "-vvv"] {
-            let output = evil.run(&[verb, &[verbosity, "--color=always"][..usize::from(is_read(verb)) + 1]].concat());
+            let output =
+                evil.run(&[verb, &[verbosity, "--color=always"][..usize::from(is_read(verb)) + 1]].concat());
             let output = output.env("PCPCTL_STATE_DIR", &state).run()?;
             ensure!(output.code != Some(101) && output.code.is_some(), "{verb:?}: {output:?}");
             // Our own colours are the only sequences.
@@ -125,7 +132,8 @@ fn no_text_of_a_server_steers_a_terminal_or_forges_a_line() -> Result<()> {
 }
 
 fn is_read(verb: &[&str]) -> bool {
-    verb.first().is_some_and(|verb| ["show", "is-primary", "switchover", "recover", "reload", "doctor"].contains(verb))
+    verb.first()
+        .is_some_and(|verb| ["show", "is-primary", "switchover", "recover", "reload", "doctor"].contains(verb))
 }
 
 #[test]
@@ -231,7 +239,8 @@ fn metrics_are_lines_that_prometheus_reads() -> Result<()> {
 
 /// Tells whether a line is `name{label="value",…} number`.
 fn is_sample(line: &str) -> bool {
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let Some((name, mut rest)) = line.split_once('{') else {
         return line.split_once(' ').is_some_and(|(name, value)| is_name(name) && value.parse::<f64>().is_ok());
     };
@@ -278,7 +287,7 @@ fn links_pass_text_on_to_programs_and_not_to_terminals() -> Result<()> {
         ensure!(output.code == Some(0), "{tool}: {output:?}");
         ensure!(output.stdout.contains(&format!("{word}{EVIL}")), "{tool}: {output:?}");
 
-        let shown = Terminal::shown_by(&link, &args, &[("PCP_PASSWORD", World::PASSWORD)])?;
+        let shown = shown_on_a_terminal(&link, &args, &[("PCP_PASSWORD", World::PASSWORD)])?;
         let text = shown.replace("\r\n", "\n");
         ensure!(!text.contains(steers), "{tool}: {text:?}");
         ensure!(text.contains(&format!("{word}\\u{{1b}}[2J")), "{tool}: {text:?}");
@@ -286,16 +295,31 @@ fn links_pass_text_on_to_programs_and_not_to_terminals() -> Result<()> {
     Ok(())
 }
 
+/// Runs a program that shows what it has to say on a terminal, and returns all of it.
+fn shown_on_a_terminal(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<String> {
+    let (mut terminal, theirs) = Terminal::open()?;
+    let mut command = Command::new(program);
+    command.arg0(program).args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null());
+    let mut child = command.stdout(theirs.try_clone()?).stderr(theirs).spawn()?;
+    // Our own copies of the other end: reading would never end.
+    drop(command);
+    let shown = terminal.read_to_end();
+    child.wait()?;
+    Ok(shown)
+}
+
 #[test]
 fn a_terminal_shows_verdicts_tables_and_the_live_view_unharmed() -> Result<()> {
     let evil = Evil::start()?;
     let env = [("PCP_USER", World::USER), ("PCP_PASSWORD", World::PASSWORD), ("TERM", "xterm")];
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pcpctl-under-test"));
+    let program = Path::new(env!("CARGO_BIN_EXE_pcpctl-under-test"));
     for verb in VERBS.iter().filter(|verb| verb.first() != Some(&"hold")) {
         let args = [verb, &["-h", &evil.endpoint, "--deadline", "5s"][..]].concat();
-        let shown = Terminal::shown_by(program, &args, &env)?;
+        let shown = shown_on_a_terminal(program, &args, &env)?;
         let mut text = shown.replace("\r\n", "\n");
-        for code in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[7m", "\u{1b}[31m", "\u{1b}[33m", "\r\u{1b}[K", "\u{1b}[K", "\r"] {
+        for code in
+            ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[7m", "\u{1b}[31m", "\u{1b}[33m", "\r\u{1b}[K", "\u{1b}[K", "\r"]
+        {
             text = text.replace(code, "");
         }
         harmless(&text, &format!("the terminal of {verb:?}"))?;

@@ -70,7 +70,9 @@ fn password(user: &str, args: &PasswordArgs, typed: Typed) -> Result<SecretSlice
     let unreadable =
         |what: String| move |error: io::Error| (Exit::Config, format!("{what} cannot be read: {error}"));
     if let Some(path) = &args.password_file {
-        return secret::read_file(path).map(|text| bare(&text)).map_err(unreadable(format!("the file {}", path.display())));
+        return secret::read_file(path)
+            .map(|text| bare(&text))
+            .map_err(unreadable(format!("the file {}", path.display())));
     }
     if args.stdin {
         let password = secret::read(io::stdin().lock()).map(|text| bare(&text));
@@ -80,9 +82,7 @@ fn password(user: &str, args: &PasswordArgs, typed: Typed) -> Result<SecretSlice
         let reason = "there is no terminal to ask for the password on: give --stdin or --password-file";
         return Err((Exit::Usage, reason.to_owned()));
     }
-    let ask = |question: String| {
-        secret::prompt(question).map_err(unreadable("the password".to_owned()))
-    };
+    let ask = |question: String| secret::prompt(&question).map_err(unreadable("the password".to_owned()));
     let password = ask(format!("Password of {user}: "))?;
     if typed == Typed::Twice {
         let again = ask(format!("Password of {user} again: "))?;

@@ -13,8 +13,8 @@ use super::end::End;
 use super::request::{Change, Order, Pace, Request};
 use crate::args::{Ask, ConfigArgs};
 use crate::exit::Exit;
-use crate::{output, secret};
 use crate::settings::{Env, Layer, PassfileProblem, Settings, SettingsError, Target, gather};
+use crate::{output, secret};
 
 /// What a link works with.
 pub(super) struct Login {
