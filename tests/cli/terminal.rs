@@ -2,9 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -53,18 +50,5 @@ impl Terminal {
 
     pub(crate) fn modes(&self) -> Result<LocalModes> {
         Ok(tcgetattr(&self.ours)?.local_modes)
-    }
-
-    /// Runs a program that shows what it has to say on a terminal, and returns all of it.
-    pub(crate) fn shown_by(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<String> {
-        let (mut terminal, theirs) = Self::open()?;
-        let mut command = Command::new(program);
-        command.arg0(program).args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null());
-        let mut child = command.stdout(theirs.try_clone()?).stderr(theirs).spawn()?;
-        // Our own copies of its end: reading would never fail.
-        drop(command);
-        let shown = terminal.read_to_end();
-        child.wait()?;
-        Ok(shown)
     }
 }

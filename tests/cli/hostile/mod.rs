@@ -4,6 +4,9 @@ mod files;
 mod input;
 mod relay;
 
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -284,7 +287,7 @@ fn links_pass_text_on_to_programs_and_not_to_terminals() -> Result<()> {
         ensure!(output.code == Some(0), "{tool}: {output:?}");
         ensure!(output.stdout.contains(&format!("{word}{EVIL}")), "{tool}: {output:?}");
 
-        let shown = Terminal::shown_by(&link, &args, &[("PCP_PASSWORD", World::PASSWORD)])?;
+        let shown = shown_on_a_terminal(&link, &args, &[("PCP_PASSWORD", World::PASSWORD)])?;
         let text = shown.replace("\r\n", "\n");
         ensure!(!text.contains(steers), "{tool}: {text:?}");
         ensure!(text.contains(&format!("{word}\\u{{1b}}[2J")), "{tool}: {text:?}");
@@ -292,14 +295,27 @@ fn links_pass_text_on_to_programs_and_not_to_terminals() -> Result<()> {
     Ok(())
 }
 
+/// Runs a program that shows what it has to say on a terminal, and returns all of it.
+fn shown_on_a_terminal(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<String> {
+    let (mut terminal, theirs) = Terminal::open()?;
+    let mut command = Command::new(program);
+    command.arg0(program).args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null());
+    let mut child = command.stdout(theirs.try_clone()?).stderr(theirs).spawn()?;
+    // Our own copies of the other end: reading would never end.
+    drop(command);
+    let shown = terminal.read_to_end();
+    child.wait()?;
+    Ok(shown)
+}
+
 #[test]
 fn a_terminal_shows_verdicts_tables_and_the_live_view_unharmed() -> Result<()> {
     let evil = Evil::start()?;
     let env = [("PCP_USER", World::USER), ("PCP_PASSWORD", World::PASSWORD), ("TERM", "xterm")];
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pcpctl-under-test"));
+    let program = Path::new(env!("CARGO_BIN_EXE_pcpctl-under-test"));
     for verb in VERBS.iter().filter(|verb| verb.first() != Some(&"hold")) {
         let args = [verb, &["-h", &evil.endpoint, "--deadline", "5s"][..]].concat();
-        let shown = Terminal::shown_by(program, &args, &env)?;
+        let shown = shown_on_a_terminal(program, &args, &env)?;
         let mut text = shown.replace("\r\n", "\n");
         for code in
             ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[7m", "\u{1b}[31m", "\u{1b}[33m", "\r\u{1b}[K", "\u{1b}[K", "\r"]
