@@ -6,8 +6,10 @@ use std::process;
 
 use rpassword::ConfigBuilder;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use secrecy::SecretSlice;
 
 use crate::exit::Exit;
+use crate::secret;
 
 const CTRL_C: u8 = 3;
 
@@ -17,7 +19,7 @@ const CTRL_C: u8 = 3;
 /// # Errors
 ///
 /// There is no terminal.
-pub(crate) fn password(question: &str) -> io::Result<String> {
+pub(crate) fn password(question: &str) -> io::Result<SecretSlice<u8>> {
     let mut terminal = Silenced::open()?;
     let keys = Keys(terminal.device.try_clone()?);
     let config = ConfigBuilder::new().input_reader(keys).output_writer(terminal.device.try_clone()?).build();
@@ -27,7 +29,7 @@ pub(crate) fn password(question: &str) -> io::Result<String> {
     drop(terminal);
     match typed {
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => process::exit(Exit::Interrupted.code()),
-        typed => typed,
+        typed => typed.map(|password| secret::take(password.into_bytes())),
     }
 }
 

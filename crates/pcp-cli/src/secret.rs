@@ -11,19 +11,12 @@ use rustix::fs::OFlags;
 use secrecy::SecretSlice;
 use secrecy::zeroize::Zeroizing;
 
-use crate::prompt;
-
 /// No password and no pcp.conf is longer.
 const MAX_LEN: usize = 1 << 20;
 /// What comes through a pipe is no longer, as a rule.
 const USUAL: usize = 64 << 10;
 /// How long the other end of a pipe is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Asks for a password on the terminal.
-pub(crate) fn prompt(question: &str) -> io::Result<SecretSlice<u8>> {
-    prompt::password(question).map(|password| take(password.into_bytes()))
-}
 
 /// Keeps a copy in no more memory than it needs.
 pub(crate) fn keep(secret: &[u8]) -> SecretSlice<u8> {

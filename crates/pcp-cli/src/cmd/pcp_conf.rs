@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::args::{PasswordArgs, PcpConfHashArgs, PcpConfVerifyArgs};
 use crate::exit::Exit;
-use crate::{output, secret};
+use crate::{output, prompt, secret};
 
 /// Where packages put it, and a build from source.
 const FILES: [&str; 3] = ["/etc/pgpool2/pcp.conf", "/etc/pgpool-II/pcp.conf", "/usr/local/etc/pcp.conf"];
@@ -82,7 +82,7 @@ fn password(user: &str, args: &PasswordArgs, typed: Typed) -> Result<SecretSlice
         let reason = "there is no terminal to ask for the password on: give --stdin or --password-file";
         return Err((Exit::Usage, reason.to_owned()));
     }
-    let ask = |question: String| secret::prompt(&question).map_err(unreadable("the password".to_owned()));
+    let ask = |question: String| prompt::password(&question).map_err(unreadable("the password".to_owned()));
     let password = ask(format!("Password of {user}: "))?;
     if typed == Typed::Twice {
         let again = ask(format!("Password of {user} again: "))?;

@@ -14,7 +14,7 @@ use super::request::{Change, Order, Pace, Request};
 use crate::args::{Ask, ConfigArgs};
 use crate::exit::Exit;
 use crate::settings::{Env, Layer, PassfileProblem, Settings, SettingsError, Target, gather};
-use crate::{output, secret};
+use crate::{output, prompt};
 
 /// What a link works with.
 pub(super) struct Login {
@@ -77,7 +77,7 @@ fn settings(
 }
 
 fn prompt() -> Result<SecretSlice<u8>, End> {
-    let password = secret::prompt("Password: ");
+    let password = prompt::password("Password: ");
     password.map_err(|error| refuse(&format!("the password cannot be read from a terminal: {error}")))
 }
 

@@ -8,7 +8,7 @@ use secrecy::SecretSlice;
 
 use super::SettingsError;
 use crate::args::Ask;
-use crate::secret;
+use crate::{prompt, secret};
 
 /// Where a password is.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ pub(super) fn find(
 
 fn prompt(user: &str, endpoint: &Endpoint) -> Result<SecretSlice<u8>, SettingsError> {
     let question = format!("Password of {user} on {endpoint}: ");
-    secret::prompt(&question).map_err(SettingsError::Prompt)
+    prompt::password(&question).map_err(SettingsError::Prompt)
 }
 
 /// Reads a file that holds a password and perhaps a line feed.

@@ -59,7 +59,10 @@ pub async fn stop_pgpool<C: Connect>(
     let started = Instant::now();
     let site = Site::new(connect, credentials, deadline);
     let operated = match ask(&site, StopPgpool { mode }, |_| Ok(())).await {
-        Ok(lost) => Operated { asked: true, ..Operated::of(await_end(connect, deadline, lost).await) },
+        Ok(lost) => {
+            let awaited = if mode == StopMode::Smart { CLOSED_AFTER_CLIENTS } else { CLOSED };
+            Operated { asked: true, ..Operated::of(await_end(connect, deadline, awaited, lost).await) }
+        }
         Err(failure) => Operated::failed(failure),
     };
     Operated { elapsed: started.elapsed(), ..operated }
@@ -86,7 +89,8 @@ pub async fn stop_cluster<'a, C: Connect + 'a>(
         let site = Site::new(connect, credentials, deadline);
         match ask(&site, StopCluster { mode }, check_watchdog).await {
             Ok(lost) => {
-                let ends = pgpools.iter().map(|&(connect, _)| await_end(connect, deadline, lost.clone()));
+                let awaited = if mode == StopMode::Smart { CLOSED_AFTER_CLIENTS } else { CLOSED_BY_WATCHDOG };
+                let ends = pgpools.iter().map(|&(connect, _)| await_end(connect, deadline, awaited, lost.clone()));
                 let ends = join_all(ends).await.into_iter();
                 return ends.map(|end| operated(true, end, started)).collect();
             }
@@ -119,8 +123,19 @@ where
     }
 }
 
+const CLOSED: &str = "the PCP port to close";
+const CLOSED_AFTER_CLIENTS: &str = "the PCP port to close; clients that are still connected hold up a smart stop";
+/// Where the cluster ends at once, a watchdog is told to while it hears from the others, and may wait for itself for ever.
+const CLOSED_BY_WATCHDOG: &str =
+    "the PCP port to close; where the watchdog process hangs in its shutdown, end Pgpool on its host";
+
 /// Waits until nobody listens.
-async fn await_end<C: Connect>(connect: &C, deadline: Deadline, mut source: Option<Error>) -> Result<(), Failure> {
+async fn await_end<C: Connect>(
+    connect: &C,
+    deadline: Deadline,
+    awaited: &str,
+    mut source: Option<Error>,
+) -> Result<(), Failure> {
     let mut pauses = Pauses::default();
     loop {
         match connect.connect(deadline).await {
@@ -129,8 +144,7 @@ async fn await_end<C: Connect>(connect: &C, deadline: Deadline, mut source: Opti
             Ok(_open) => {}
         }
         if !pauses.pause_within(deadline).await {
-            let awaited = "the PCP port to close; clients that are still connected hold up a smart stop".to_owned();
-            return Err(Failure::NotVerified { awaited, source });
+            return Err(Failure::NotVerified { awaited: awaited.to_owned(), source });
         }
     }
 }
