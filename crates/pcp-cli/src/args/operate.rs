@@ -7,7 +7,15 @@ use pcp_client::{Caution, Expectation};
 use pcp_proto::message::{Scope, StopMode};
 
 use super::values::{Effect, NodeArg, duration};
-use super::{EXIT_CODES, HelpArg, ReadArgs};
+use super::{HelpArg, ReadArgs, ends_after_alone};
+
+const RECOVER_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl recover 10.0.0.3 --dry-run            what would be run, and where\n",
+    "  pcpctl recover 10.0.0.3                      asks first\n",
+    "  pcpctl recover 2 -h pgpool1 --yes --deadline 6h\n\n",
+    exit_codes!()
+);
 
 /// Have Pgpool rebuild a node from the primary, start it and attach it; follow that to its end.
 ///
@@ -15,7 +23,7 @@ use super::{EXIT_CODES, HelpArg, ReadArgs};
 /// that was read back as up. One Pgpool does it: several are refused. A node that is up, or whose PostgreSQL answers, is
 /// refused. It takes as long as a base backup; --deadline is 2h unless set. Ended early, Pgpool goes on with it.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = RECOVER_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "2h")))]
 pub(crate) struct RecoverArgs {
     /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
@@ -30,13 +38,20 @@ pub(crate) struct RecoverArgs {
     pub(crate) help: HelpArg,
 }
 
+const SWITCHOVER_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl switchover 10.0.0.2 --dry-run\n",
+    "  pcpctl switchover 10.0.0.2 -h pgpool1        asks first\n\n",
+    exit_codes!()
+);
+
 /// Have Pgpool detach its primary and promote another node by its failover_command, and verify that it is the primary.
 ///
 /// Since Pgpool 4.3. For clusters that Pgpool itself leads: where failover_command is empty, as under a failover
 /// manager, it is refused, for it would leave no primary. One Pgpool does it: several are refused. Nodes that were up and
 /// did not come back are named, with exit code 10. The old primary stays detached; pcpctl recover rebuilds it.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = SWITCHOVER_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "2m")))]
 pub(crate) struct SwitchoverArgs {
     /// The new primary: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
@@ -51,12 +66,20 @@ pub(crate) struct SwitchoverArgs {
     pub(crate) help: HelpArg,
 }
 
+const STOP_PGPOOL_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl stop-pgpool -h pgpool1 --dry-run      how many clients are connected\n",
+    "  pcpctl stop-pgpool -h pgpool1 --mode fast --yes\n",
+    "  pcpctl stop-pgpool --scope cluster --mode fast -h pgpool1,pgpool2,pgpool3\n\n",
+    exit_codes!()
+);
+
 /// Stop Pgpool, and verify that its PCP port is closed.
 ///
 /// Of several Pgpools none is stopped unless --scope cluster says that they are one watchdog cluster: a member is asked
 /// then, and every one that is named has to be gone.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = STOP_PGPOOL_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "60s")))]
 pub(crate) struct StopPgpoolArgs {
     /// How sessions of clients end
     #[arg(short, long, value_enum, value_name = "MODE", default_value_t = ModeArg::Smart)]
@@ -72,13 +95,21 @@ pub(crate) struct StopPgpoolArgs {
     pub(crate) help: HelpArg,
 }
 
+const RELOAD_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl reload --expect log_connections=on\n",
+    "  pcpctl reload -h pgpool1,pgpool2 --expect health_check_period=5 --expect health_check_timeout=3\n",
+    "  pcpctl reload --scope cluster -h pgpool1\n\n",
+    exit_codes!()
+);
+
 /// Have Pgpool read its configuration files again, and tell which parameters changed by it.
 ///
 /// Since Pgpool 4.2. Pgpool answers before it has read anything, and a file with a mistake changes nothing. So name what
 /// has to be shown afterwards: with --expect, success is a value that was read back. Without it, success means that Pgpool
 /// took the request. Several Pgpools reload at the same time.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = RELOAD_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct ReloadArgs {
     /// Which Pgpools do it: the ones named, or all members of the watchdog cluster of the one named
     #[arg(short, long, value_enum, value_name = "SCOPE", default_value_t = ScopeArg::Local)]
@@ -95,12 +126,19 @@ pub(crate) struct ReloadArgs {
     pub(crate) help: HelpArg,
 }
 
+const ROTATE_LOG_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl rotate-log -h pgpool1,pgpool2\n",
+    "  pcpctl rotate-log --scope cluster -h pgpool1\n\n",
+    exit_codes!()
+);
+
 /// Have Pgpool begin a new log file.
 ///
 /// Since Pgpool 4.6, with logging_collector. Success means that Pgpool took the request: only its log directory shows the
 /// file. Several Pgpools are asked at the same time.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = ROTATE_LOG_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct RotateLogArgs {
     /// Which Pgpools do it: the ones named, or all members of the watchdog cluster of the one named
     #[arg(short, long, value_enum, value_name = "SCOPE", default_value_t = ScopeArg::Local)]
@@ -111,12 +149,15 @@ pub(crate) struct RotateLogArgs {
     pub(crate) help: HelpArg,
 }
 
+const INVALIDATE_CACHE_HELP: &str =
+    concat!("Examples:\n", "  pcpctl invalidate-cache -h pgpool1,pgpool2\n\n", exit_codes!());
+
 /// Have Pgpool drop everything in its query cache.
 ///
 /// Since Pgpool 4.6, with memory_cache_enabled. Success means that Pgpool took the request: each of its children drops its
 /// part before its next query, and nothing shows it over PCP. Several Pgpools are asked at the same time.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = INVALIDATE_CACHE_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct InvalidateCacheArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,

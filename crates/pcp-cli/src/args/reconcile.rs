@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 
 use super::values::duration;
-use super::{EXIT_CODES, HelpArg, HookArgs};
+use super::{HelpArg, HookArgs, ends_after};
 
 /// The whole time of a reconcile.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -16,6 +16,15 @@ pub(crate) const MONITOR_LIMIT: Duration = Duration::from_secs(20);
 const MONITOR_JITTER: Duration = Duration::from_secs(2);
 /// How long a monitor leaves things alone after a change of its own.
 const MONITOR_MIN_INTERVAL: Duration = Duration::from_secs(30);
+
+const RECONCILE_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl reconcile --efm main                      every node as EFM's cluster \"main\" says\n",
+    "  pcpctl reconcile --efm main --dry-run            what would be done, and what not, and why\n",
+    "  pcpctl reconcile --desired /etc/pcpctl/nodes.json\n",
+    "  pcpctl reconcile --efm main --jitter 10s         by a timer on several hosts\n\n",
+    exit_codes!()
+);
 
 /// Make every Pgpool show each node as EFM, or a file, says, and verify it. Nodes that neither names are left alone.
 ///
@@ -27,11 +36,8 @@ const MONITOR_MIN_INTERVAL: Duration = Duration::from_secs(30);
 /// primary with its database UP, nobody promoting, a majority of the members there, and the same both times. Else
 /// nothing is done, exit 7. Nodes that `pcpctl hold` holds on this host are passed over, and the verdict names them.
 #[derive(Debug, Args)]
-#[command(
-    disable_help_flag = true,
-    after_help = EXIT_CODES,
-    group(ArgGroup::new("truth").args(["desired", "efm"]).required(true))
-)]
+#[command(disable_help_flag = true,
+    group(ArgGroup::new("truth").args(["desired", "efm"]).required(true)), after_help = RECONCILE_HELP, mut_arg("deadline", |arg| ends_after(arg, "30s; with --monitor 20s")))]
 pub(crate) struct ReconcileArgs {
     /// Take what should be from this file: docs/desired-state.md
     #[arg(long, value_name = "FILE", help_heading = "Source of truth")]

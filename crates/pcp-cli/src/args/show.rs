@@ -6,14 +6,20 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::values::NodeArg;
-use super::{HelpArg, ReadArgs};
+use super::{HelpArg, ReadArgs, ends_after};
+
+const EXAMPLES: &str = "\
+Examples:
+  pcpctl show nodes -h pgpool1,pgpool2
+  pcpctl show processes --summary
+  pcpctl show config 'health*'";
 
 /// Show what Pgpool knows.
 ///
 /// Nothing is changed. Several Pgpools (-h a,b) are asked at the same time. With -o json the shapes are those of
 /// docs/json.md.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
     #[command(subcommand)]
     pub(crate) what: ShowCommand,
@@ -45,7 +51,7 @@ Examples:
 /// DELAY is what a standby is behind, in bytes of write-ahead log, or as time where Pgpool measures that (since 4.4, by
 /// delay_threshold_by_time). Columns that a narrow terminal has no room for are named; a pipe gets all.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = NODES_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = NODES_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowNodesArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
@@ -64,12 +70,12 @@ Examples:
 /// Since 4.3, and with health checks on, Pgpool connects to the node to answer: a host that swallows packets costs
 /// up to connect_timeout, and then only what needs that connection is missing.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = NODE_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = NODE_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowNodeArgs {
     /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
     pub(crate) node: NodeArg,
-    /// The port of NODE, where it has none
+    /// The port of NODE, where it has none [default: any]
     #[arg(long, value_name = "PORT")]
     pub(crate) backend_port: Option<u16>,
     #[command(flatten)]
@@ -88,12 +94,12 @@ Examples:
 /// Answered from memory: no node is connected to. Counters count since Pgpool's start; RETRIES are those of all checks
 /// and the most that one needed. Pgpool tells times of its own host, and not its zone.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = HEALTH_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = HEALTH_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowHealthArgs {
     /// Only this node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
     pub(crate) node: Option<NodeArg>,
-    /// The port of NODE, where it has none
+    /// The port of NODE, where it has none [default: any]
     #[arg(long, value_name = "PORT")]
     pub(crate) backend_port: Option<u16>,
     #[command(flatten)]
@@ -116,7 +122,7 @@ Examples:
 /// summary counts all children. Which of them are idle is told since 4.3; where clients come from, and their last
 /// statement, since 4.7. Pgpool tells times of its own host, and since 4.3 not its zone.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = PROCESSES_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = PROCESSES_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowProcessesArgs {
     /// Only the child with this process id, and every slot of its pools
     #[arg(value_name = "PID")]
@@ -178,7 +184,7 @@ Examples:
 /// passphrases and keys are shown as ******** where they are set. Exit code 1: no parameter fits; with --diff: some
 /// differ.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CONFIG_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = CONFIG_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowConfigArgs {
     /// Only parameters with such a name: * stands for any letters, ? for one
     #[arg(value_name = "GLOB")]
@@ -199,7 +205,7 @@ Examples:
 
 /// Show the members of the watchdog's cluster, as the Pgpool that is asked sees them.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = WATCHDOG_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = WATCHDOG_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowWatchdogArgs {
     /// Only the member with this id: its pgpool_node_id since 4.2; before, 0 is the Pgpool that is asked
     #[arg(value_name = "ID")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::duration;
-use super::{HelpArg, ReadArgs};
+use super::{HelpArg, ReadArgs, ends_after};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,8 +13,8 @@ Examples:
   pcpctl watch --interval 500ms | tee failover.log       one line for each change
   pcpctl watch -o json | while read -r event; do notify \"$event\"; done
 
-Exit codes: 0 when it is ended by q, Ctrl-C, --deadline or a reader that has gone; 3 configuration or
-password file; 5 every Pgpool refuses the login; 143 by SIGTERM";
+Exit codes: 0 when it is ended by q, Ctrl-C, --deadline or a reader that has gone;
+3 configuration or password file; 5 every Pgpool refuses the login; 143 by SIGTERM";
 
 /// Watch the nodes of one or several Pgpools, and what changes.
 ///
@@ -25,9 +25,9 @@ password file; 5 every Pgpool refuses the login; 143 by SIGTERM";
 /// Each look is a connection of its own, closed at once, and asks Pgpool's memory only: no node is connected to, and
 /// no change of others is held up. A Pgpool that goes away is said to be gone and looked for until it is back.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXAMPLES)]
+#[command(disable_help_flag = true, after_help = EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "none")))]
 pub(crate) struct WatchArgs {
-    /// How long to wait between two looks
+    /// How long to wait between two looks, 100ms at least
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "2s")]
     pub(crate) interval: Duration,
     #[command(flatten)]
