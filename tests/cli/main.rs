@@ -19,5 +19,6 @@ mod scripts;
 mod show;
 mod show_processes;
 mod support;
+mod threads;
 mod usage;
 mod watch;

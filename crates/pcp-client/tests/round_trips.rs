@@ -26,7 +26,11 @@ async fn a_question_costs_three_round_trips_and_two_writes() {
     let pgpool = Counted::new(Pgpool::new(world(Age::V4_7)));
     let client = Client::connect(&pgpool, &credentials(), Deadline::after(MINUTE)).await.unwrap();
     client.finish((ReadNodeCount, ReadNodeInfo::Node(id(1)))).await.0.unwrap();
-    assert_eq!(pgpool.writes(), [["M", "RLIX"]], "nothing before the salt is asked for, and the goodbye with the last");
+    assert_eq!(
+        pgpool.writes(),
+        [["M", "RLIX"]],
+        "nothing before the salt is asked for, and the goodbye with the last"
+    );
     assert_eq!(pgpool.round_trips(), 3);
 }
 

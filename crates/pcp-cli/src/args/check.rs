@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{ConnectionArgs, HelpArg, LiveArg, NodeArg, VerboseArg, ZoneArg};
+use super::{ConnectionArgs, HelpArg, Lazy, LiveArg, NodeArg, VerboseArg, ZoneArg};
 use crate::cmd::Range;
 
 const CODES: &str = "\
@@ -16,10 +16,6 @@ never alerts.
 Never use a check as EFM's script.custom.monitor or in its script.fence: EFM would take an exit other than 0 for a \
 failed database, and fail over a healthy one. Only \"pcpctl reconcile --monitor\" belongs there.";
 
-/// Check a Pgpool as a Nagios plugin does: one line of status, performance data, and an exit code.
-///
-/// For Nagios, Icinga and their kin, and as an exec probe of Kubernetes. None makes Pgpool connect to a backend,
-/// unless --live asks for it, and none needs a slot of its pool: they answer while SQL cannot.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct CheckArgs {
@@ -31,17 +27,34 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckCommand {
-    Ping(PingArgs),
-    Nodes(NodesArgs),
-    Primary(PrimaryArgs),
-    Watchdog(WatchdogArgs),
-    Pool(PoolArgs),
-    Health(HealthArgs),
+    /// Check that Pgpool takes a login and answers.
+    ///
+    /// The ranges are of the seconds that it takes.
+    Ping(Lazy<PingArgs>),
+    /// Check that no node is down.
+    ///
+    /// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for
+    /// its first session is up; one in quarantine is not.
+    Nodes(Lazy<NodesArgs>),
+    /// Check that exactly one node is the primary and up, the same on every Pgpool.
+    Primary(Lazy<PrimaryArgs>),
+    /// Check that the watchdog has a quorum, one leader, and all its members.
+    ///
+    /// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum
+    /// and no leader are CRITICAL, a quorum on the edge is WARNING.
+    Watchdog(Lazy<WatchdogArgs>),
+    /// Check that child processes are left for further clients.
+    ///
+    /// The ranges are of the percentage of them that serve a client; WARNING is 80 and CRITICAL 95 unless said otherwise.
+    Pool(Lazy<PoolArgs>),
+    /// Check that Pgpool's own health checks of the nodes succeed.
+    ///
+    /// The ranges are of the seconds since the last check that succeeded, of the nodes that are up; WARNING is three
+    /// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL.
+    /// Since Pgpool 4.2; UNKNOWN where health checks are off.
+    Health(Lazy<HealthArgs>),
 }
 
-/// Check that Pgpool takes a login and answers.
-///
-/// The ranges are of the seconds that it takes.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct PingArgs {
@@ -51,10 +64,6 @@ pub(crate) struct PingArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that no node is down.
-///
-/// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for
-/// its first session is up; one in quarantine is not.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct NodesArgs {
@@ -69,7 +78,6 @@ pub(crate) struct NodesArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that exactly one node is the primary and up, the same on every Pgpool.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct PrimaryArgs {
@@ -82,10 +90,6 @@ pub(crate) struct PrimaryArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that the watchdog has a quorum, one leader, and all its members.
-///
-/// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum
-/// and no leader are CRITICAL, a quorum on the edge is WARNING.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct WatchdogArgs {
@@ -95,9 +99,6 @@ pub(crate) struct WatchdogArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that child processes are left for further clients.
-///
-/// The ranges are of the percentage of them that serve a client; WARNING is 80 and CRITICAL 95 unless said otherwise.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct PoolArgs {
@@ -107,11 +108,6 @@ pub(crate) struct PoolArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// Check that Pgpool's own health checks of the nodes succeed.
-///
-/// The ranges are of the seconds since the last check that succeeded, of the nodes that are up; WARNING is three
-/// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL.
-/// Since Pgpool 4.2; UNKNOWN where health checks are off.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CODES)]
 pub(crate) struct HealthArgs {

@@ -8,9 +8,6 @@ use clap::Args;
 use super::values::{NodeArg, duration};
 use super::{ConnectionArgs, HelpArg, OutputArgs};
 
-/// Mark a node as under maintenance: reconcile on this host leaves it alone. Without NODE, list the marks.
-///
-/// The mark is kept on this host only. attach, detach and promote do what they are told all the same.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct HoldArgs {
@@ -27,7 +24,6 @@ pub(crate) struct HoldArgs {
     pub(crate) marks: MarkArgs,
 }
 
-/// Take away the mark that `hold` has set.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct ReleaseArgs {

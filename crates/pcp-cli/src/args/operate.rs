@@ -9,11 +9,6 @@ use pcp_proto::message::{Scope, StopMode};
 use super::values::{Effect, NodeArg, duration};
 use super::{EXIT_CODES, HelpArg, ReadArgs};
 
-/// Have Pgpool rebuild a node from the primary, start it and attach it; follow that to its end.
-///
-/// Pgpool runs its recovery_1st_stage_command, which replaces the node's data, and pgpool_remote_start; success is a node
-/// that was read back as up. One Pgpool does it: several are refused. A node that is up, or whose PostgreSQL answers, is
-/// refused. It takes as long as a base backup; --deadline is 2h unless set. Ended early, Pgpool goes on with it.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct RecoverArgs {
@@ -30,11 +25,6 @@ pub(crate) struct RecoverArgs {
     pub(crate) help: HelpArg,
 }
 
-/// Have Pgpool detach its primary and promote another node by its failover_command, and verify that it is the primary.
-///
-/// Since Pgpool 4.3. For clusters that Pgpool itself leads: where failover_command is empty, as under a failover
-/// manager, it is refused, for it would leave no primary. One Pgpool does it: several are refused. Nodes that were up and
-/// did not come back are named, with exit code 10. The old primary stays detached; pcpctl recover rebuilds it.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct SwitchoverArgs {
@@ -51,10 +41,6 @@ pub(crate) struct SwitchoverArgs {
     pub(crate) help: HelpArg,
 }
 
-/// Stop Pgpool, and verify that its PCP port is closed.
-///
-/// Of several Pgpools none is stopped unless --scope cluster says that they are one watchdog cluster: a member is asked
-/// then, and every one that is named has to be gone.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct StopPgpoolArgs {
@@ -72,11 +58,6 @@ pub(crate) struct StopPgpoolArgs {
     pub(crate) help: HelpArg,
 }
 
-/// Have Pgpool read its configuration files again, and tell which parameters changed by it.
-///
-/// Since Pgpool 4.2. Pgpool answers before it has read anything, and a file with a mistake changes nothing. So name what
-/// has to be shown afterwards: with --expect, success is a value that was read back. Without it, success means that Pgpool
-/// took the request. Several Pgpools reload at the same time.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct ReloadArgs {
@@ -95,10 +76,6 @@ pub(crate) struct ReloadArgs {
     pub(crate) help: HelpArg,
 }
 
-/// Have Pgpool begin a new log file.
-///
-/// Since Pgpool 4.6, with logging_collector. Success means that Pgpool took the request: only its log directory shows the
-/// file. Several Pgpools are asked at the same time.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct RotateLogArgs {
@@ -111,10 +88,6 @@ pub(crate) struct RotateLogArgs {
     pub(crate) help: HelpArg,
 }
 
-/// Have Pgpool drop everything in its query cache.
-///
-/// Since Pgpool 4.6, with memory_cache_enabled. Success means that Pgpool took the request: each of its children drops its
-/// part before its next query, and nothing shows it over PCP. Several Pgpools are asked at the same time.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXIT_CODES)]
 pub(crate) struct InvalidateCacheArgs {

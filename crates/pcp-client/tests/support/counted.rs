@@ -35,7 +35,11 @@ impl<C> Counted<C> {
 
     /// Counts the round trips: of each connection the one that makes it, and each turn that was answered.
     pub(crate) fn round_trips(&self) -> usize {
-        self.connections.borrow().iter().map(|turns| 1 + turns.borrow().iter().filter(|turn| turn.heard).count()).sum()
+        self.connections
+            .borrow()
+            .iter()
+            .map(|turns| 1 + turns.borrow().iter().filter(|turn| turn.heard).count())
+            .sum()
     }
 
     /// Returns the writes of each connection: of each the letters of its requests.
@@ -43,7 +47,9 @@ impl<C> Counted<C> {
         let connections = self.connections.borrow();
         connections
             .iter()
-            .map(|turns| turns.borrow().iter().flat_map(|turn| turn.writes.iter().map(|write| letters(write))).collect())
+            .map(|turns| {
+                turns.borrow().iter().flat_map(|turn| turn.writes.iter().map(|write| letters(write))).collect()
+            })
             .collect()
     }
 }
