@@ -23,6 +23,7 @@ pub(crate) fn describe() -> Result<String> {
 }
 
 fn said(command: &[&str]) -> Result<String> {
-    let output = Command::new(command.first().copied().unwrap_or_default()).args(command.iter().skip(1)).output()?;
+    let output =
+        Command::new(command.first().copied().unwrap_or_default()).args(command.iter().skip(1)).output()?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -54,10 +54,11 @@ impl Place {
         printed.trim().parse().with_context(|| format!("{script} printed {printed:?}"))
     }
 
-    /// Begins a command of this machine in the network of the Pgpool host.
+    /// Begins a command of this machine in the network of the Pgpool host, and among its processes.
     pub(crate) fn in_its_network(&self, program: &str) -> Result<Command> {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.host().process()?)).arg(program);
+        let process = self.host().process()?;
+        command.args(["net", "pid"].map(|kind| format!("--{kind}=/proc/{process}/ns/{kind}"))).arg(program);
         Ok(command)
     }
 
@@ -77,7 +78,8 @@ impl Place {
         let calls = std::fs::read_to_string(&log)?;
         std::fs::remove_file(&log)?;
         // What chroot does until it is the program does not count, and neither does the second half of a call.
-        let own = calls.lines().skip_while(|line| !line.contains("chroot(")).skip_while(|line| !line.contains("execve("));
+        let own =
+            calls.lines().skip_while(|line| !line.contains("chroot(")).skip_while(|line| !line.contains("execve("));
         Ok(own.filter(|line| !line.contains("resumed>")).count() as f64)
     }
 

@@ -58,7 +58,8 @@ fn both_ways(place: &Place, nodes: usize, runs: usize, target: f64) -> Result<Ve
         let script = format!("by-address {change} {standby} {PORT}");
         let prepare = format!("sh -c '{} && sleep 1.5'", verb(undo));
         let [ours, peer] = hyperfine::prepared(place.host(), &prepare, [&verb(change), &script], runs)?;
-        let what = format!("{version}, {nodes} nodes, {change} by address, verified; the peer is a script that is not");
+        let what =
+            format!("{version}, {nodes} nodes, {change} by address, verified; the peer is a script that is not");
         rows.push(Row::new(what, Milliseconds(ours), Milliseconds(peer), Target::AtMost(target)));
     }
     place.sh(&format!("{} && sleep 1.5", verb("attach")))?;

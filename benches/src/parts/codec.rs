@@ -30,7 +30,13 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
 
 fn instructions(work: &str, count: u32) -> Result<f64> {
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "benches/target/release/inside", "codec", work])
+        .args([
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            "benches/target/release/inside",
+            "codec",
+            work,
+        ])
         .arg(count.to_string())
         .output()?;
     ensure!(output.status.success(), "valgrind: {output:?}");

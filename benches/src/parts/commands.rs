@@ -20,8 +20,10 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
 fn question(place: &Place, version: Version) -> Result<Vec<Row>> {
     let peer_command = format!("pcp_node_info {C_OPTIONS} 1");
     let link_command = format!("{LINKS}/{peer_command}");
-    let own_command = format!("pcpctl show node 1 {OPTIONS}");
-    let [peer, link, own] = hyperfine::pair(place.host(), [&peer_command, &link_command, &own_command], 400)?;
+    let own_command = format!("pcpctl is-primary 0 {OPTIONS}");
+    let table_command = format!("pcpctl show nodes {OPTIONS}");
+    let commands = [&*peer_command, &*link_command, &*own_command, &*table_command];
+    let [peer, link, own, table] = hyperfine::pair(place.host(), commands, 400)?;
     let limit = place.number("inside exchange 127.0.0.1:9898 200")? / 1e6;
 
     let (_, peer_memory) = place.usage(&peer_command)?;
@@ -29,10 +31,12 @@ fn question(place: &Place, version: Version) -> Result<Vec<Row>> {
     let (_, own_memory) = place.usage(&own_command)?;
     let calls = |command: &str| place.system_calls(command).map(Count);
     let name = |what: &str| format!("{version}, {what}");
-    let time = |what: &str, ours, peer, target| Row::new(name(what), Milliseconds(ours), Milliseconds(peer), target);
+    let time =
+        |what: &str, ours, peer, target| Row::new(name(what), Milliseconds(ours), Milliseconds(peer), target);
     let memory = |what: &str, ours, target| Row::new(name(what), Kibibytes(ours), Kibibytes(peer_memory), target);
     Ok(vec![
-        time("link `pcp_node_info 1`: wall", link.wall, peer.wall, Target::AtMost(1.0)).with_limit(Milliseconds(limit)),
+        time("link `pcp_node_info 1`: wall", link.wall, peer.wall, Target::AtMost(1.0))
+            .with_limit(Milliseconds(limit)),
         time("the same: CPU", link.cpu, peer.cpu, Target::AtMost(1.2)),
         memory("the same: peak memory", link_memory, Target::AtMost(1.3)),
         Row::new(
@@ -41,8 +45,10 @@ fn question(place: &Place, version: Version) -> Result<Vec<Row>> {
             calls(&peer_command)?,
             Target::Below(1.0),
         ),
-        time("`pcpctl show node 1`: wall", own.wall, peer.wall, Target::None),
+        time("`pcpctl is-primary 0`: wall", own.wall, peer.wall, Target::None),
         time("the same: CPU", own.cpu, peer.cpu, Target::AtMost(1.5)),
         memory("the same: peak memory", own_memory, Target::AtMost(1.8)),
+        time("`pcpctl show nodes`, which asks for all nodes: wall", table.wall, peer.wall, Target::None),
+        time("the same: CPU", table.cpu, peer.cpu, Target::None),
     ])
 }

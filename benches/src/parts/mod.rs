@@ -85,7 +85,9 @@ impl FromStr for Part {
     fn from_str(name: &str) -> Result<Self> {
         match Self::ALL.into_iter().find(|part| part.to_string() == name) {
             Some(part) => Ok(part),
-            None => bail!("no part is called {name}: there are {}", Self::ALL.map(|part| part.to_string()).join(" ")),
+            None => {
+                bail!("no part is called {name}: there are {}", Self::ALL.map(|part| part.to_string()).join(" "))
+            }
         }
     }
 }

@@ -220,8 +220,10 @@ fn rows<'a>(
 /// Returns a row, or `None` where the frame is the `ArraySize` or the `CommandComplete` frame around rows.
 fn row(frame: &Frame<ReplyKind>, word: &'static str) -> Result<Option<Fields>, DecodeError> {
     let mut fields = Fields::new(&frame.body);
+    if fields.skip_word(word)? {
+        return Ok(Some(fields));
+    }
     match fields.text("first word")? {
-        found if found == word => Ok(Some(fields)),
         found if found == ARRAY_SIZE => Ok(None),
         found if found == COMPLETE => fields.finish().map(|()| None),
         found => Err(DecodeError::UnexpectedWord { expected: word, found }),
