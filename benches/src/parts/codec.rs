@@ -10,13 +10,13 @@ use crate::row::{Row, Target};
 pub(crate) fn measure() -> Result<Vec<Row>> {
     // Without what it takes to make the list.
     let made = instructions("list", 1000)?;
-    let [rows, nuls] = ["rows", "nuls"].map(|work| Ok((instructions(work, 1000)? - made) / 1000.0));
-    let each = |work| Ok((instructions(work, 2000)? - instructions(work, 1000)?) / 1000.0);
+    let of_list = |work| anyhow::Ok((instructions(work, 1000)? - made) / 1000.0);
+    let each = |work| anyhow::Ok((instructions(work, 2000)? - instructions(work, 1000)?) / 1000.0);
     Ok(vec![
         Row::new(
             "reading a slot of a process list, in instructions; the peer is a visit to each NUL of it with memchr",
-            Count(rows?),
-            Count(nuls?),
+            Count(of_list("rows")?),
+            Count(of_list("nuls")?),
             Target::AtMost(3.0),
         ),
         Row::alone("writing a request, in instructions", Count(each("encode")?), Target::AtMost(400.0)),

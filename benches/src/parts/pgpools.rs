@@ -28,7 +28,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
 /// Returns how long all took, and the slowest of them.
 async fn detach() -> Result<(Duration, Duration)> {
     let pgpools: Vec<_> = (0..50).map(|_| Far(Sandbox::unbound(world()))).collect();
-    let credentials = Credentials::new(World::USER, World::PASSWORD)?;
+    let credentials = Credentials::new(World::USER, World::PASSWORD.as_bytes())?;
     let name = "10.0.0.3".parse()?;
     let deadline = Deadline::after(Duration::from_secs(60));
     let order = Order::new(&name, Want::Detached, Options { deadline, settle: Duration::ZERO });

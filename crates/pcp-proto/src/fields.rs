@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::str::FromStr;
 
 use bytes::{Buf, Bytes};
+use memchr::memchr_iter;
 
 use crate::{DecodeError, Text};
 
@@ -104,7 +105,7 @@ impl Fields {
 
     /// Counts the NUL-terminated strings that are left.
     pub fn count(&self) -> usize {
-        self.rest.iter().filter(|&&byte| byte == 0).count()
+        memchr_iter(0, &self.rest).count()
     }
 
     /// Returns the next NUL-terminated string without reading it.
