@@ -5,7 +5,7 @@ use pcp_tests::Host;
 use serde::Deserialize;
 
 /// Commands are paired in several rounds, so that what else the machine does meets all of them.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 10;
 
 /// What a command took: medians of wall-clock milliseconds, means of CPU milliseconds.
 #[derive(Clone, Copy, Debug)]

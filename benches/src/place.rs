@@ -54,11 +54,10 @@ impl Place {
         printed.trim().parse().with_context(|| format!("{script} printed {printed:?}"))
     }
 
-    /// Begins a command of this machine in the network of the Pgpool host, and among its processes.
+    /// Begins a command of this machine in the network of the Pgpool host.
     pub(crate) fn in_its_network(&self, program: &str) -> Result<Command> {
         let mut command = Command::new("nsenter");
-        let process = self.host().process()?;
-        command.args(["net", "pid"].map(|kind| format!("--{kind}=/proc/{process}/ns/{kind}"))).arg(program);
+        command.arg(format!("--net=/proc/{}/ns/net", self.host().process()?)).arg(program);
         Ok(command)
     }
 
@@ -67,7 +66,10 @@ impl Place {
         let log = std::env::temp_dir().join(format!("pcp-benches-{}", std::process::id()));
         let root = format!("/proc/{}/root", self.host().process()?);
         let output = self
-            .in_its_network("strace")?
+            .in_its_network("nsenter")?
+            // Among its processes as well, so that /proc is its own.
+            .arg(format!("--pid=/proc/{}/ns/pid", self.host().process()?))
+            .arg("strace")
             .args(["-f", "-qq", "-e", "signal=none", "-o"])
             .arg(&log)
             .args(["chroot", &root])
