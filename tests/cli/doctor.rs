@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use pcp_client::sandbox::{Age, FailoverCommand, World};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Dir, Pgpool, bare, logged_in};
 
@@ -144,6 +144,40 @@ fn the_files_of_efm_and_of_pgpool_are_read() -> Result<()> {
         assert_eq!(found["severity"], severity, "{found}");
         assert!(severity == "NOTE" || found["why"] != "", "{found}");
     }
+    Ok(())
+}
+
+/// EFM lists a witness, a member whose address Pgpool does not know, and one that is missing; node 2 is in no list of its.
+#[test]
+fn each_member_that_efm_lists_is_looked_up() -> Result<()> {
+    let pgpool = Pgpool::start()?;
+    let dir = Dir::new("doctor-efm")?;
+    let status = json!({
+        "nodes": {
+            "10.0.0.1": {"type": "Primary", "agent": "UP", "db": "UP"},
+            "10.0.0.2": {"type": "Standby", "agent": "UP", "db": "UP"},
+            "10.0.0.8": {"type": "Standby", "agent": "UP", "db": "UP"},
+            "10.0.0.9": {"type": "Witness", "agent": "UP", "db": "N/A"},
+        },
+        "missingnodes": ["10.0.0.7"],
+    });
+    let script = format!("#!/bin/sh\n[ \"$*\" = \"cluster-status-json main\" ] && echo '{status}'\nexit 1\n");
+    let efm = dir.file("efm", &script, 0o755)?;
+    let config = dir.file("pcpctl.toml", &format!("[efm]\ncluster = \"main\"\ncommand = \"{efm}\"\n"), 0o644)?;
+    let output = pgpool.run(&["doctor", "--config", &config, "-o", "json"])?;
+    let document: Value = serde_json::from_str(&output.stdout)?;
+    let findings = document["findings"].as_array().context("no findings")?;
+    for (severity, seen) in [
+        ("OK", "10.0.0.1 is node 0"),
+        ("OK", "10.0.0.2 is node 1"),
+        ("CRITICAL", "Pgpool has no node 10.0.0.8"),
+        ("NOTE", "EFM lists 10.0.0.7, but Pgpool has no node"),
+        ("WARNING", "EFM lists no address of node 2 (10.0.0.3:5432)"),
+    ] {
+        let found = findings.iter().find(|finding| finding["seen"].as_str().is_some_and(|s| s.starts_with(seen)));
+        assert_eq!(found.with_context(|| format!("{seen}: {document:#}"))?["severity"], severity, "{document:#}");
+    }
+    assert!(!output.stdout.contains("10.0.0.9"), "{document:#}");
     Ok(())
 }
 

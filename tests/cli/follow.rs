@@ -1,12 +1,15 @@
 //! `follow`, as Pgpool's follow_primary_command calls it, and dry runs.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::Result;
-use pcp_client::sandbox::{Age, World};
+use anyhow::{Result, ensure};
+use pcp_client::sandbox::{Age, Fault, World};
 use pcp_proto::RequestKind;
+use pcp_tests::wait_until;
 use serde_json::{Value, json};
 
 use crate::support::{Dir, Pgpool, bare, logged_in};
@@ -46,6 +49,38 @@ fn a_follower_is_attached_when_another_node_was_the_primary() -> Result<()> {
     let again = pgpool.run(&["follow", " 2", "1", "0"])?;
     assert_eq!((again.code, attaches(&pgpool)), (Some(0), 1), "{again:?}");
     Ok(())
+}
+
+/// Pgpool runs it inside its own failover, and may not answer an attach on this host before it has ended.
+#[test]
+fn it_does_not_queue_behind_an_attach_that_may_wait_for_it() -> Result<()> {
+    let pgpool = cluster()?;
+    let dir = Dir::new("follow-queue")?;
+    let log = |name: &str| dir.path().join(name).display().to_string();
+    let run = |args: &[&str], name: &str| {
+        logged_in(&[args, &["-h", &pgpool.endpoint(), "--log-file", &log(name)]].concat()).spawn()
+    };
+    let patience = Duration::from_secs(20);
+    let before = pgpool.sandbox.connections();
+    pgpool.sandbox.fault(Fault::NeverSalt);
+    let attach = run(&["attach", "1", "s"], "attach")?;
+    wait_until("the attach to connect, with the lock in its hands", patience, || {
+        ensure!(pgpool.sandbox.connections() == before + 1, "no connection yet");
+        Ok(())
+    })?;
+    // Every other hook queues.
+    let detach = run(&["detach", "2"], "detach")?;
+    wait_until("a detach to wait", patience, || {
+        let log = fs::read_to_string(log("detach"))?;
+        ensure!(log.contains("waiting for another pcpctl on this host"), "{log}");
+        Ok(())
+    })?;
+    let followed = run(&["follow", "2", "1", "0", "-v"], "follow")?.wait(patience)?;
+    assert_eq!(followed.code, Some(0), "{followed:?}");
+    assert!(!fs::read_to_string(log("follow"))?.contains("another pcpctl"), "{followed:?}");
+    assert_eq!(attaches(&pgpool), 1);
+    detach.signal("KILL")?;
+    attach.signal("KILL")
 }
 
 #[test]
@@ -130,9 +165,7 @@ fn a_dry_run_tells_the_first_step_and_changes_nothing() -> Result<()> {
     let pgpool = cluster()?;
     let output = pgpool.run(&["detach", "1", "--dry-run"])?;
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(
-        output.stdout.starts_with("DRY RUN: nothing was changed; that 1 is detached would end with exit code 0\n")
-    );
+    assert!(output.stdout.starts_with("DRY RUN: nothing was changed; 1 would be detached, exit code 0\n"));
     assert!(output.stdout.contains("first: detach 1; sessions dropped: those on the node"), "{output:?}");
     let output = pgpool.run(&["follow", "2", "-1", "0", "--dry-run", "-o", "json"])?;
     assert_eq!(output.code, Some(7), "{output:?}");

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +12,7 @@ use pcp_tests::{Output, Pcpctl};
 use serde_json::{Value, json};
 
 use crate::support::{Dir, Pgpool, logged_in};
+use crate::terminal::Terminal;
 
 fn first_line(output: &Output) -> &str {
     output.stdout.lines().next().unwrap_or_default()
@@ -32,6 +33,22 @@ fn the_first_line_is_the_verdict_and_failures_are_on_stderr_too() -> Result<()> 
     assert_eq!(unknown.code, Some(6));
     assert!(first_line(&unknown).contains("10.0.0.4 is NOT detached"), "{unknown:?}");
     assert_eq!(unknown.stderr, format!("pcpctl detach: {}\n", first_line(&unknown)));
+    Ok(())
+}
+
+#[test]
+fn a_terminal_shows_a_failure_once() -> Result<()> {
+    let (mut terminal, theirs) = Terminal::open()?;
+    let status = Command::new(env!("CARGO_BIN_EXE_pcpctl-under-test"))
+        .env_clear()
+        .args(["detach", "10.0.0.4", "-h", "127.0.0.1:1"])
+        .stdin(Stdio::null())
+        .stdout(theirs.try_clone()?)
+        .stderr(theirs)
+        .status()?;
+    assert_eq!(status.code(), Some(3));
+    let shown = terminal.read_to_end();
+    assert_eq!(shown.matches("10.0.0.4 is NOT known to be detached").count(), 1, "{shown:?}");
     Ok(())
 }
 

@@ -540,9 +540,10 @@ fn a_secret_is_shown_nowhere_and_a_difference_of_secrets_is() -> Result<()> {
     for args in
         [&["config"][..], &["config", "-o", "json"], &["config", "--diff"], &["config", "--diff", "-o", "json"]]
     {
-        let output = show(&[&one, &other], args)?;
+        let output = show(&[&one, &other], &[args, &["-vvv"]].concat())?;
         assert!(output.stdout.contains("wd_lifecheck_password"), "{args:?}: {output:?}");
-        assert!(!output.stdout.contains("hunter2"), "{args:?}: {output:?}");
+        assert!(output.stderr.contains("kind: POOL_STATUS"), "{args:?}: {output:?}");
+        assert!(!format!("{output:?}").contains("hunter2"), "{args:?}: {output:?}");
     }
     let table = show(&[&one], &["config", "*password"])?.stdout;
     assert!(table.contains("wd_lifecheck_password  ********"), "{table}");

@@ -1,19 +1,18 @@
 //! `watch`: events as they come, and the terminal as it was.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use pcp_client::sandbox::{Age, Fault, Watchdog, World};
 use pcp_proto::RequestKind;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::LocalModes;
 use serde_json::Value;
 use snapbox::prelude::*;
 use snapbox::{assert_data_eq, str};
 
 use crate::support::Pgpool;
+use crate::terminal::Terminal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pcpctl-under-test");
 
@@ -260,35 +259,6 @@ fn a_login_that_all_refuse_ends_it_and_a_reader_that_goes_as_well() -> Result<()
     Ok(())
 }
 
-/// Our end of a terminal. Reading it fails when nobody has the other end any more.
-struct Terminal {
-    ours: File,
-}
-
-impl Terminal {
-    /// Returns the other end too.
-    fn open() -> Result<(Self, File)> {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&ours)?;
-        unlockpt(&ours)?;
-        let name = ptsname(&ours, Vec::new())?;
-        let theirs = File::options().read(true).write(true).open(name.to_str()?)?;
-        tcsetwinsize(&theirs, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 })?;
-        Ok((Self { ours: ours.into() }, theirs))
-    }
-
-    /// Reads until this is shown, and returns all that was read.
-    fn read_until(&mut self, wanted: &str) -> Result<String> {
-        let mut read = String::new();
-        let mut chunk = [0; 4096];
-        while !read.contains(wanted) {
-            let count = self.ours.read(&mut chunk)?;
-            read.push_str(&String::from_utf8_lossy(chunk.get(..count).unwrap_or_default()));
-        }
-        Ok(read)
-    }
-}
-
 #[test]
 fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     const ENTER: &str = "\u{1b}[?1049h";
@@ -296,7 +266,7 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     let [one, other] = [Pgpool::start()?, Pgpool::start()?];
     let hosts = format!("{},{}", one.endpoint(), other.endpoint());
     let (mut terminal, theirs) = Terminal::open()?;
-    let before = tcgetattr(&terminal.ours)?.local_modes;
+    let before = terminal.modes()?;
     let mut child = Ended(
         command(&hosts, &["--color", "never"])
             .env("TERM", "xterm")
@@ -308,7 +278,7 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     let shown = terminal.read_until(&format!("{}, {}", one.endpoint(), other.endpoint()))?;
     assert!(shown.contains(ENTER), "{shown:?}");
     terminal.read_until("10.0.0.3:5432  up standby")?;
-    assert!(!tcgetattr(&terminal.ours)?.local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON));
+    assert!(!terminal.modes()?.intersects(LocalModes::ECHO | LocalModes::ICANON));
 
     detach(&one, 2);
     let shown = terminal.read_until("The Pgpools disagree.")?;
@@ -316,9 +286,9 @@ fn the_screen_is_drawn_in_place_and_the_terminal_is_as_it_was() -> Result<()> {
     assert!(row.starts_with("*  2   10.0.0.3:5432  down standby") && row.contains("up standby"), "{row:?}");
     assert!(!shown.contains("\u{1b}[31m"), "{shown:?}");
 
-    terminal.ours.write_all(b"q")?;
+    terminal.press("q")?;
     terminal.read_until(LEAVE)?;
     assert_eq!(child.0.wait()?.code(), Some(0));
-    assert_eq!(tcgetattr(&terminal.ours)?.local_modes, before);
+    assert_eq!(terminal.modes()?, before);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Starts a real cluster to try things on by hand, and removes it at the end of standard input (Ctrl-D).
 //!
-//! `cargo run -p pcp-tests --example cluster -- 4.7 health_check_period=5`
+//! `cargo run -p pcp-tests --example cluster -- 4.7 health_check_period=5`; the word `watchdog` starts three Pgpools with
+//! one, and `independent` two that know nothing of each other.
 
 use std::io::Read;
 
@@ -15,16 +16,20 @@ fn main() -> Result<()> {
         .into_iter()
         .find(|version| version.pgpool().starts_with(&wanted))
         .with_context(|| format!("there is no image of Pgpool {wanted}"))?;
-    let settings = args.try_fold(Settings::default(), |settings, arg| {
-        let (name, value) = arg.split_once('=').with_context(|| format!("{arg} is not NAME=VALUE"))?;
-        Ok::<_, anyhow::Error>(settings.set(name, value))
+    let settings = args.try_fold(Settings::default(), |settings, arg| match &*arg {
+        "watchdog" => Ok(settings.watchdog()),
+        "independent" => Ok(settings.independent()),
+        _ => {
+            let (name, value) = arg.split_once('=').with_context(|| format!("{arg} is not NAME=VALUE"))?;
+            Ok::<_, anyhow::Error>(settings.set(name, value))
+        }
     })?;
     let cluster = Cluster::start(version, settings)?;
-    println!(
-        "export PCP_HOST=127.0.0.1 PCP_PORT={} PCP_USER={PCP_USER} PCP_PASSWORD={PCP_PASSWORD}",
-        cluster.pcp_port()
-    );
-    println!("# SQL through Pgpool on port {}; {}", cluster.sql_port(), cluster.pgpool().host().name());
+    let hosts: Vec<_> = cluster.pgpools().map(|pgpool| format!("127.0.0.1:{}", pgpool.pcp_port())).collect();
+    println!("export PCP_HOST={} PCP_USER={PCP_USER} PCP_PASSWORD={PCP_PASSWORD}", hosts.join(","));
+    for pgpool in cluster.pgpools() {
+        println!("# {}: SQL on port {}", pgpool.host().name(), pgpool.sql_port());
+    }
     for id in 0..3 {
         println!("# node {id}: {}", cluster.address(id));
     }

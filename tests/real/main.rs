@@ -37,6 +37,7 @@ mod change;
 mod doctor;
 mod evidence;
 mod failover;
+mod faults;
 mod harness;
 mod hostile;
 mod links;

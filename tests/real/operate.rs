@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use pcp_tests::{Cluster, Output, Pgpool, Session, Settings, Version, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{HEALTHY, add_recovery_functions, command, json, run, verdict};
 
@@ -41,18 +41,30 @@ fn a_recovery_is_followed_to_its_end(version: Version) -> Result<()> {
     verdict(&planned, 0);
     assert!(planned.stdout.contains("by recovery_1st_stage_command first"), "{planned:?}");
 
-    // The scripts of this test copy nothing: node 2 runs as it is.
-    let recover = ["recover", "2", "--yes", "--force"];
-    let failed = run(&cluster, &recover)?;
+    let failed = run(&cluster, &["recover", "2", "--yes", "--force"])?;
     assert!(
         verdict(&failed, 7).starts_with("2 is NOT recovered: recovering a node: refused: ERROR: "),
         "{failed:?}"
     );
+
+    // What the scripts would do by ssh is done here while they wait: the node's data is copied anew from the primary.
     add_recovery_functions(&cluster)?;
-    let script = "cd /var/lib/pcp-tests/data && for it in first pgpool_remote_start; do echo '#!/bin/sh' >$it; chmod 755 $it; done";
-    let written = cluster.node(0)?.host().exec(["bash", "-c", script])?;
+    let primary = cluster.node(0)?.host();
+    let script = "cd /var/lib/pcp-tests/data && \
+        echo 'touch asked; until [ -e copied ]; do sleep 0.1; done' >first && echo true >pgpool_remote_start && \
+        sed -i '1i #!/bin/sh' first pgpool_remote_start && chmod 755 first pgpool_remote_start";
+    let written = primary.exec(["bash", "-c", script])?;
     ensure!(written.success(), "{written:?}");
-    let recovered = json(&cluster, &recover)?;
+    cluster.kill_postgres(2)?;
+    let recovery = command(&["recover", "2", "--yes", "-o", "json"]).to(&cluster).spawn()?;
+    wait_until("the script to run", Duration::from_secs(30), || {
+        ensure!(primary.exec(["test", "-e", "/var/lib/pcp-tests/data/asked"])?.success());
+        Ok(())
+    })?;
+    cluster.rebuild_as_standby(2, 0)?;
+    ensure!(primary.exec(["touch", "/var/lib/pcp-tests/data/copied"])?.success());
+    let recovered = recovery.wait(Duration::from_secs(60))?;
+    let recovered: Value = serde_json::from_str(&recovered.stdout).with_context(|| format!("{recovered:?}"))?;
     assert_eq!((&recovered["exit_code"], &recovered["verified"]), (&json!(0), &json!(true)), "{recovered}");
     assert_eq!(recovered["pgpools"][0]["nodes"][0]["before"], json!({"status": "down", "role": "standby"}));
     cluster.await_summary(&HEALTHY)

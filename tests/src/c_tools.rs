@@ -34,6 +34,27 @@ impl CTools {
         Ok(tools)
     }
 
+    /// Return the names of the programs that this version has.
+    ///
+    /// # Errors
+    ///
+    /// When Docker refuses.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let list = "ls /usr/bin /usr/sbin | grep '^pcp_' | sort --unique";
+        let names = Docker::new(["exec", &self.id, "sh", "-c", list]).run()?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    /// Run one with these words only: no host, no user.
+    ///
+    /// # Errors
+    ///
+    /// When it takes longer than a minute.
+    pub fn run_bare(&self, tool: &str, args: &[&str]) -> Result<Output> {
+        let command = ["exec", &self.id, tool].into_iter().chain(args.iter().copied());
+        Docker::new(command).output().with_context(|| tool.to_owned())
+    }
+
     /// Run `pcp_node_info` or another one on the Pgpool at `address`, as the user that `pcp.conf` knows.
     ///
     /// # Errors

@@ -36,6 +36,9 @@ impl Host {
         args.extend(["--network", &network.name, "--ip", &address_text]);
         // NET_ADMIN: packet filters of its own. The volume keeps the data off the image's slow file system.
         args.extend(["--cap-add", "NET_ADMIN", "--volume", "/var/lib/pcp-tests"]);
+        // Pgpool's watchdog may be in localtime() when it is told to end, calls that again, and waits for itself for ever. With
+        // TZ set it is in there for a much shorter time.
+        args.extend(["--env", "TZ=UTC"]);
         args.extend(published.iter().map(String::as_str));
         args.push(image);
         let id = Docker::new(args).run()?;

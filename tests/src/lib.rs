@@ -22,6 +22,7 @@ mod cluster;
 mod docker;
 pub mod drills;
 mod efm;
+pub mod faults;
 mod host;
 mod image;
 mod lock;

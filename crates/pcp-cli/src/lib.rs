@@ -18,6 +18,8 @@ mod lock;
 mod log;
 mod output;
 mod page;
+mod prompt;
+mod secret;
 mod server_time;
 mod settings;
 mod verdict;
@@ -25,7 +27,7 @@ mod verdict;
 use std::ffi::OsString;
 use std::process;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use args::Cli;
@@ -36,6 +38,7 @@ pub use exit::Exit;
 ///
 /// By `exit` rather than by returning: a resolver that hangs in a thread of the runtime would hold up its shutdown.
 pub fn main() -> ! {
+    close_to_others();
     let env = |name: &str| std::env::var_os(name);
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
@@ -43,10 +46,20 @@ pub fn main() -> ! {
         Some(tool) => compat::run(tool, &program, words, &env),
         None => match Cli::try_parse() {
             Ok(cli) => cmd::run(cli, &env),
-            Err(error) => usage(&error, words.next()),
+            Err(error) => usage(&tamed(error), words.next()),
         },
     };
     process::exit(exit.code())
+}
+
+/// Keeps memory and environment, where passwords are, out of core dumps and from other processes of the same user.
+fn close_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Where the kernel does not take it, everything works as well.
+        let _open = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 /// Returns the definition of the command line, for man pages.
@@ -68,13 +81,29 @@ fn usage(error: &clap::Error, verb: Option<OsString>) -> Exit {
             if let Some(verb) = verb.to_str().filter(|verb| cmd::HOOK_VERBS.contains(verb)) {
                 output::line(format_args!("pcpctl {verb} did nothing: {}", reason(error)));
             }
-            output::err(error.render());
+            output::err(output::printable_lines(&error.render().to_string()));
             if verb == "check" {
                 return cmd::check_usage(&reason(error));
             }
             if cmd::is_monitor(std::env::args_os()) { Exit::Done } else { Exit::Usage }
         }
     }
+}
+
+/// Escapes what was typed where it could begin a line of ours or steer a terminal.
+fn tamed(mut error: clap::Error) -> clap::Error {
+    let tame = |value: &ContextValue| match value {
+        ContextValue::String(text) => Some(ContextValue::String(output::printable(text))),
+        ContextValue::Strings(texts) => {
+            Some(ContextValue::Strings(texts.iter().map(|text| output::printable(text)).collect()))
+        }
+        _ => None,
+    };
+    let tamed: Vec<_> = error.context().filter_map(|(kind, value)| Some((kind, tame(value)?))).collect();
+    for (kind, value) in tamed {
+        error.insert(kind, value);
+    }
+    error
 }
 
 /// Returns what is wrong with the arguments in one line.

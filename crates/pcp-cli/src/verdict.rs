@@ -139,7 +139,9 @@ impl Said<'_> {
             true => tracing::error!(exit = self.exit.code(), ?elapsed, "{}", self.sentence),
             false => tracing::info!(exit = self.exit.code(), ?elapsed, "{}", self.sentence),
         }
-        if failed {
+        // One terminal shows it once.
+        let once = args.output == OutputFormat::Table && output::is_one_terminal();
+        if failed && !once {
             output::err_line(format_args!("pcpctl {}: {}", self.command, self.sentence));
         }
         if args.quiet && !failed {

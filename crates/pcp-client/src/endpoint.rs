@@ -104,7 +104,7 @@ impl fmt::Display for Endpoint {
 
 /// Text that names no endpoint.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("\"{text}\" is no address: {reason}")]
+#[error("{text:?} is no address: {reason}")]
 pub struct EndpointError {
     text: String,
     reason: &'static str,

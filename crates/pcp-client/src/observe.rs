@@ -203,8 +203,17 @@ where
             .any(|name| status.value(name).is_some_and(|command| !command.as_bytes().is_empty())),
         watchdog: status.number("use_watchdog").is_some_and(|on| on != 0),
     };
-    let mut view = View { server, nodes: configured };
+    let settings = View { server, nodes: configured };
+    let mut view = settings.clone();
     let details = observe_nodes(client, &mut view).await?;
+    // A change names a node by its id: on a mistake about whose state is whose it would meet another node.
+    let mut pairs = settings.nodes.iter().zip(&view.nodes);
+    if let Some((one, other)) = pairs.find(|(one, other)| (&one.host, one.port) != (&other.host, other.port)) {
+        let (id, one, other) = (one.id, one.address(), other.address());
+        let message =
+            format!("Pgpool's answers contradict each other: node {id} is {one} in one, {other} in another");
+        return Err(Error::new(ErrorKind::Protocol, message));
+    }
     Ok(Observation { view, status, details })
 }
 

@@ -5,16 +5,23 @@
 //! may read is not used. Unlike libpcp, which then goes on without a word, every reason not to find a password is
 //! an error that names the file.
 
-use std::fs;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use secrecy::SecretSlice;
+use secrecy::zeroize::Zeroizing;
 
 use crate::Endpoint;
 
+/// No password file is longer.
+const MAX_LEN: usize = 1 << 20;
+
 /// Finds the password for a user of a Pgpool.
+///
+/// What else the file holds is wiped from memory.
 ///
 /// # Errors
 ///
@@ -25,7 +32,11 @@ pub fn lookup(path: &Path, endpoint: &Endpoint, user: &str) -> Result<SecretSlic
         io::ErrorKind::NotFound => PassfileError::Missing { path: path_buf() },
         _ => PassfileError::Unreadable { path: path_buf(), source },
     };
-    let metadata = fs::metadata(path).map_err(unreadable)?;
+    // What is judged is what is read, whatever the path leads to a moment later; and no pipe is waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unreadable(error.into()))?;
+    let file = File::from(file);
+    let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(PassfileError::NotAFile { path: path_buf() });
     }
@@ -33,7 +44,7 @@ pub fn lookup(path: &Path, endpoint: &Endpoint, user: &str) -> Result<SecretSlic
     if mode & 0o077 != 0 {
         return Err(PassfileError::TooOpen { path: path_buf(), mode });
     }
-    let contents = fs::read(path).map_err(unreadable)?;
+    let contents = read(file, &metadata).map_err(unreadable)?;
     let (host, port) = (endpoint.passfile_host(), endpoint.port());
     find(&contents, &host, port, user).ok_or_else(|| PassfileError::NoMatch {
         path: path_buf(),
@@ -43,6 +54,17 @@ pub fn lookup(path: &Path, endpoint: &Endpoint, user: &str) -> Result<SecretSlic
     })
 }
 
+/// Reads the whole file into memory that is wiped. A buffer that grew would leave its contents behind.
+fn read(file: File, metadata: &Metadata) -> io::Result<Zeroizing<Vec<u8>>> {
+    // The end of the file is found without a buffer of the library's own.
+    const ROOM: usize = 64;
+    let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB");
+    let length = usize::try_from(metadata.len()).ok().filter(|&length| length <= MAX_LEN).ok_or_else(too_long)?;
+    let mut contents = Zeroizing::new(Vec::with_capacity(length + ROOM));
+    file.take(metadata.len()).read_to_end(&mut contents)?;
+    Ok(contents)
+}
+
 /// Finds the password in the text of a password file.
 pub fn find(contents: &[u8], host: &str, port: u16, user: &str) -> Option<SecretSlice<u8>> {
     let port = port.to_string();
@@ -50,7 +72,8 @@ pub fn find(contents: &[u8], host: &str, port: u16, user: &str) -> Option<Secret
         let line = after_match(line, host.as_bytes())?;
         let line = after_match(line, port.as_bytes())?;
         let line = after_match(line, user.as_bytes())?;
-        Some(unescape(line).into())
+        // Copied into as much room as it needs, so that nothing of it stays behind.
+        Some(Box::<[u8]>::from(unescape(line).as_slice()).into())
     })
 }
 
@@ -121,8 +144,8 @@ fn after_match<'a>(line: &'a [u8], token: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Returns a password up to the first bare colon, without its backslashes.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut password = Vec::with_capacity(field.len());
+fn unescape(field: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut password = Zeroizing::new(Vec::with_capacity(field.len()));
     let mut bytes = field.iter();
     while let Some(&byte) = bytes.next().filter(|&&byte| byte != b':') {
         let escaped = (byte == b'\\').then(|| bytes.next()).flatten();
@@ -133,6 +156,8 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use secrecy::ExposeSecret;
 
     use super::*;

@@ -81,7 +81,7 @@ impl fmt::Display for NodeName {
 
 /// Text that names no node.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("\"{text}\" names no node: {reason}")]
+#[error("{text:?} names no node: {reason}")]
 pub struct NodeNameError {
     text: String,
     reason: &'static str,

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, FailoverFlag, Mode, Watchdog, World};
-use pcp_client::{Client, Connect, Deadline, Error, Limits, View, observe, observe_again};
+use pcp_client::{Client, Connect, Deadline, Error, ErrorKind, Limits, View, observe, observe_again};
 use tokio::io::DuplexStream;
 
 use support::{Pgpool, credentials, id, world};
@@ -80,5 +80,20 @@ async fn other_nodes_than_before_are_told_apart() {
         for other in [two().node("10.0.0.4", 5432), two().node("10.0.0.3", 5433), two()] {
             assert_eq!(again(age, other).await.unwrap(), None, "{age}");
         }
+    }
+}
+
+/// A change names a node by its id. Whose state is whose has to be beyond doubt.
+#[tokio::test(start_paused = true)]
+async fn answers_that_name_a_node_differently_are_no_view() {
+    for age in AGES {
+        let world = world(age).configure(|settings| {
+            settings.shown.insert("backend_hostname1".to_owned(), "10.0.0.3".to_owned());
+        });
+        let (_pgpool, mut client) = client(world).await;
+        let error = observe(&mut client).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{age}");
+        let said = error.to_string();
+        assert!(said.contains("node 1 is 10.0.0.3:5432 in one, 10.0.0.2:5432 in another"), "{age}: {said}");
     }
 }

@@ -451,7 +451,8 @@ async fn a_cluster_is_stopped_by_one_member_and_every_one_that_is_named_has_to_b
     let deadline = options(Duration::from_secs(2)).deadline;
     let stopped = stop_cluster(pgpools, StopMode::Fast, deadline).await;
     stopped[0].result.clone().unwrap();
-    assert!(awaited(stopped[1].result.clone()).contains("the PCP port to close"));
+    let hangs = "the PCP port to close; where the watchdog process hangs in its shutdown, end Pgpool on its host";
+    assert!(awaited(stopped[1].result.clone()).contains(hangs));
     assert!(one.with(|world| world.is_stopped()) && !other.with(|world| world.is_stopped()));
     assert!(other.requests().is_empty(), "one member is asked");
 

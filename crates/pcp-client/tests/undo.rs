@@ -360,3 +360,17 @@ async fn a_forecast_changes_nothing_and_names_the_first_step() {
     let alone = forecast(&pgpool, &credentials(), &order(&name("10.0.0.2"), Want::Primary, 30)).await.unwrap();
     assert!(matches!(alone.step, Step::Wait { .. }), "it may be searching: {alone:?}");
 }
+
+/// A look that takes longer than an answer counts.
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_pgpool_needs_to_know_is_asked_once() {
+    for want in [Want::Standby, Want::Follower(Proof::InRecovery)] {
+        let pgpool = Pgpool::new(world(Age::V4_7));
+        pgpool.run(&order(&name("2"), Want::Detached, 30)).await.result.unwrap();
+        (0..100).for_each(|_| pgpool.0.fault(Fault::Delay(Duration::from_millis(1100))));
+        let node = name("2");
+        let report = pgpool.run_knowing(order(&node, want, 60)).await;
+        report.result.unwrap_or_else(|failure| panic!("{want}: {failure}"));
+        assert_eq!(report.changes, [Change::Attach(id(2))], "{want}");
+    }
+}

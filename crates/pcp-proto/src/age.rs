@@ -220,6 +220,8 @@ mod tests {
         assert_eq!(shown(node(10), process(11)), text("4.1 or later, before 4.3"));
         assert_eq!(shown(node(4), process(17)), None);
         assert_eq!(shown(node(13), process(11)), None);
+        // One ends where the other begins.
+        assert_eq!(shown(marked(0), marked(1)), None);
     }
 
     #[test]

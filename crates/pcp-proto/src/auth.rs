@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 use md5::{Digest as _, Md5};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{DecodeError, Fields, Frame, ReplyKind, RequestKind, Text};
 
@@ -41,8 +42,9 @@ impl Salt {
 
 /// The MD5 sum of a password, as a line of `pcp.conf` holds it behind the colon.
 ///
-/// Whoever has it can log in: it is as secret as the password, and `Debug` does not show it.
-#[derive(Clone, Copy, Eq, PartialEq)]
+/// Whoever has it can log in: it is as secret as the password. `Debug` does not show it, and its memory is wiped when it
+/// is dropped.
+#[derive(Clone, Eq, PartialEq)]
 pub struct PasswordHash(Hex);
 
 impl PasswordHash {
@@ -57,6 +59,12 @@ impl PasswordHash {
     }
 }
 
+impl Drop for PasswordHash {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(..)")
@@ -64,6 +72,9 @@ impl fmt::Debug for PasswordHash {
 }
 
 /// What answers one salt: proof of the password that is worth nothing for another salt.
+///
+/// It goes over the network as it is, so its memory is not wiped; but a password can be guessed from it, and `Debug` does
+/// not show it.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Digest(Hex);
 
@@ -104,8 +115,8 @@ impl Credentials {
 
     /// Computes what answers `salt`.
     pub fn digest(&self, salt: Salt) -> Digest {
-        let user_hash = md5_hex(&[&self.hash.0, self.user.as_bytes()]);
-        Digest(md5_hex(&[&user_hash, &salt.0]))
+        let user_hash = Zeroizing::new(md5_hex(&[&self.hash.0, self.user.as_bytes()]));
+        Digest(md5_hex(&[&*user_hash, &salt.0]))
     }
 
     /// Makes the frame that logs in with `salt`.
@@ -194,6 +205,13 @@ mod tests {
         let credentials = Credentials::new("pcpadmin", b"secret").unwrap();
         let shown = format!("{credentials:?} {:?}", credentials.digest(Salt([0; 4])));
         assert_eq!(shown, "Credentials { user: \"pcpadmin\", hash: PasswordHash(..) } Digest(..)");
+    }
+
+    /// As `pg_md5 secret` writes it.
+    #[test]
+    fn a_hash_is_the_one_of_pcp_conf() {
+        assert_eq!(PasswordHash::of(b"secret").expose(), "5ebe2294ecd0e0f08eab7690d2a6ee69");
+        assert_eq!(PasswordHash::of(b"").expose(), "d41d8cd98f00b204e9800998ecf8427e");
     }
 
     #[test]

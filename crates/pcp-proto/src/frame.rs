@@ -1,5 +1,6 @@
 //! Frames: a type byte, a length, a body.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 
@@ -22,15 +23,25 @@ const HEADER: usize = 1 + LENGTH_FIELD;
 
 /// The type byte of a frame in one direction: [`RequestKind`](crate::RequestKind) or
 /// [`ReplyKind`](crate::ReplyKind).
-pub trait Kind: Copy + From<u8> + Into<u8> + std::fmt::Debug {}
+pub trait Kind: Copy + From<u8> + Into<u8> + fmt::Debug {}
 
 /// One packet of the protocol, in the direction that `K` says.
-#[derive(Clone, Debug, Eq, PartialEq)]
+///
+/// `Debug` shows how long the body is and not what is in it: that can be a login, a password of Pgpool's settings, or what a
+/// client of the database says.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Frame<K> {
     /// What the frame is.
     pub kind: K,
     /// Everything after the length field.
     pub body: Bytes,
+}
+
+impl<K: fmt::Debug> fmt::Debug for Frame<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = format_args!("{} bytes", self.body.len());
+        f.debug_struct("Frame").field("kind", &self.kind).field("body", &body).finish()
+    }
 }
 
 impl<K: Kind> Frame<K> {
@@ -158,6 +169,12 @@ impl<K: Kind> Default for FrameDecoder<K> {
 mod tests {
     use super::*;
     use crate::ReplyKind;
+
+    #[test]
+    fn a_body_is_not_shown() {
+        let frame = Frame::new(ReplyKind::POOL_STATUS, &b"ProcessConfig\0wd_authkey\0secret\0\0"[..]);
+        assert_eq!(format!("{frame:?}"), "Frame { kind: POOL_STATUS, body: 33 bytes }");
+    }
 
     #[test]
     fn frames_are_cut_at_any_split() {

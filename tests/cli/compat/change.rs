@@ -94,6 +94,20 @@ fn what_is_asked_besides_is_not_told_of() -> Result<()> {
     Ok(())
 }
 
+/// Since 4.3 the tool names a mode.
+#[test]
+fn a_promotion_is_told_of_as_the_tool_of_the_server_s_release_sends_it() -> Result<()> {
+    for (age, pinned, length) in
+        [(Age::V4_1, "", 6), (Age::V4_2_8, "", 6), (Age::V4_3_1, "", 8), (Age::V4_7, "", 8), (Age::V4_7, "4.1", 6)]
+    {
+        let pgpool = Pgpool::start_with(age)?;
+        let promote = link(&pgpool, "pcp_promote_node", &["-d", "1"]).env("PCPCTL_COMPAT", pinned);
+        let output = promote.env("PCPCTL_CONFIG", "/dev/null").run()?;
+        assert!(output.stdout.contains(&format!("DEBUG: send: tos=\"E\", len={length}\n")), "{age}: {output:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_server_that_falls_silent_is_waited_for_until_the_deadline() -> Result<()> {
     let pgpool = Pgpool::start()?;

@@ -10,3 +10,4 @@ mod expected;
 mod links;
 mod release;
 mod replay;
+mod terminal;

@@ -43,3 +43,19 @@ fn another_release_can_be_imitated() -> Result<()> {
     );
     Ok(())
 }
+
+/// Up to 4.2 the tool's last words with `-d` are about its own memory, one for each slot that it was told of.
+#[test]
+fn what_old_tools_free_is_told_of() -> Result<()> {
+    const FREED: &str = "free ProcessInfo structure \n";
+    for (age, tells) in [(Age::V3_5, true), (Age::V4_2_8, true), (Age::V4_3_1, false), (Age::V4_7, false)] {
+        let pgpool = Pgpool::start_with(age)?;
+        let slots = link(&pgpool, "pcp_proc_info", &["-a"]).run()?.stdout.lines().count();
+        let output = link(&pgpool, "pcp_proc_info", &["-a", "-d"]).run()?;
+        assert_eq!(output.stdout.matches(FREED).count(), if tells { slots } else { 0 }, "{age}: {output:?}");
+        let last = format!("DEBUG: send: tos=\"X\", len=4\n{}", FREED.repeat(if tells { slots } else { 0 }));
+        assert!(slots > 0 && output.stdout.ends_with(&last), "{age}: {output:?}");
+        assert!(!link(&pgpool, "pcp_proc_info", &["-a"]).run()?.stdout.contains(FREED), "{age}");
+    }
+    Ok(())
+}

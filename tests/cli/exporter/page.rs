@@ -1,6 +1,7 @@
 //! The page itself, compared as a whole with the files in `pages/`; with `BLESS=1` in the environment they are
 //! written anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -146,6 +147,29 @@ fn a_pgpool_that_is_dead_leaves_the_others() -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[test]
+fn the_dashboard_and_the_rules_ask_for_what_is_told() -> Result<()> {
+    let mut world = world(Age::V4_7);
+    world.node_mut(1).context("no node 1")?.delay = Delay::Microseconds(2_500_000);
+    let [bytes, time] = [Pgpool::start_world(self::world(Age::V4_7))?, Pgpool::start_world(world)?];
+    let hosts = format!("{},{},127.0.0.1:1", bytes.endpoint(), time.endpoint());
+    let told = logged_in(&["exporter", "--once", "--live", "-h", &hosts]).run()?;
+    let told: BTreeSet<_> = names(&told.stdout).collect();
+    for file in ["grafana/pcpctl.json", "prometheus/pcpctl.rules.yml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(file);
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let unknown: Vec<_> = names(&text).filter(|name| !told.contains(name)).collect();
+        assert!(names(&text).count() > 20 && unknown.is_empty(), "{file}: {unknown:?}");
+    }
+    Ok(())
+}
+
+/// Returns the names of metrics in a text.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("pgpool2_"))
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use clap::{Args, Subcommand};
 
-use super::{ConnectionArgs, HelpArg, Lazy, LiveArg, NodeArg, VerboseArg, ZoneArg};
+use super::{ConnectionArgs, HelpArg, Lazy, LiveArg, NodeArg, VerboseArg, ZoneArg, ends_after};
 use crate::cmd::Range;
 
-const CODES: &str = "\
+/// What a check's exit codes and ranges mean, as a literal that can stand behind its examples.
+macro_rules! nagios_codes {
+    () => {
+        "\
 Exit codes, as those of Nagios plugins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN. With several Pgpools the worst \
 counts. A Pgpool that cannot be reached, or does not answer in time, is CRITICAL; a login that it refuses, a mistake \
 in the configuration or the arguments, and what this Pgpool cannot tell are UNKNOWN.
@@ -14,10 +17,20 @@ A RANGE is one of Nagios: 10 alerts outside 0 to 10, 10: below 10, ~:10 above 10
 never alerts.
 
 Never use a check as EFM's script.custom.monitor or in its script.fence: EFM would take an exit other than 0 for a \
-failed database, and fail over a healthy one. Only \"pcpctl reconcile --monitor\" belongs there.";
+failed database, and fail over a healthy one. Only \"pcpctl reconcile --monitor\" belongs there."
+    };
+}
+
+const CHECK_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl check nodes -h pgpool1,pgpool2\n",
+    "  pcpctl check pool -W 70 -C 90\n",
+    "  command_line /usr/bin/pcpctl check primary -h $HOSTADDRESS$ --passfile /etc/nagios/.pcppass\n\n",
+    nagios_codes!()
+);
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CODES)]
+#[command(disable_help_flag = true, after_help = CHECK_HELP)]
 pub(crate) struct CheckArgs {
     #[command(subcommand)]
     pub(crate) what: CheckCommand,
@@ -37,6 +50,8 @@ pub(crate) enum CheckCommand {
     /// its first session is up; one in quarantine is not.
     Nodes(Lazy<NodesArgs>),
     /// Check that exactly one node is the primary and up, the same on every Pgpool.
+    ///
+    /// None, several, one that is down, or different ones are CRITICAL.
     Primary(Lazy<PrimaryArgs>),
     /// Check that the watchdog has a quorum, one leader, and all its members.
     ///
@@ -55,8 +70,11 @@ pub(crate) enum CheckCommand {
     Health(Lazy<HealthArgs>),
 }
 
+const PING_HELP: &str =
+    concat!("Examples:\n", "  pcpctl check ping -h pgpool1 -W 1 -C 3       seconds\n\n", nagios_codes!());
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CODES)]
+#[command(disable_help_flag = true, after_help = PING_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct PingArgs {
     #[command(flatten)]
     pub(crate) thresholds: ThresholdArgs,
@@ -64,13 +82,20 @@ pub(crate) struct PingArgs {
     pub(crate) common: CommonArgs,
 }
 
+const NODES_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl check nodes -h pgpool1,pgpool2\n",
+    "  pcpctl check nodes -C 1 --min-up 2           CRITICAL with two nodes down, or fewer than two up\n\n",
+    nagios_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CODES)]
+#[command(disable_help_flag = true, after_help = NODES_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct NodesArgs {
     #[command(flatten)]
     pub(crate) thresholds: ThresholdArgs,
-    /// CRITICAL when fewer nodes are up
-    #[arg(long, value_name = "NODES", default_value_t = 1)]
+    /// CRITICAL when fewer nodes are up: a number from 0 to 127
+    #[arg(long, value_name = "NODES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..128))]
     pub(crate) min_up: u8,
     #[command(flatten)]
     pub(crate) live: LiveArg,
@@ -78,8 +103,15 @@ pub(crate) struct NodesArgs {
     pub(crate) common: CommonArgs,
 }
 
+const PRIMARY_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl check primary -h pgpool1,pgpool2      both see the same primary\n",
+    "  pcpctl check primary --expect 10.0.0.1\n\n",
+    nagios_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CODES)]
+#[command(disable_help_flag = true, after_help = PRIMARY_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct PrimaryArgs {
     /// CRITICAL when another node is the primary: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(long, value_name = "NODE")]
@@ -90,8 +122,15 @@ pub(crate) struct PrimaryArgs {
     pub(crate) common: CommonArgs,
 }
 
+const WATCHDOG_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl check watchdog -h pgpool1,pgpool2,pgpool3\n",
+    "  pcpctl check watchdog -C 1                   CRITICAL with two members lost\n\n",
+    nagios_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CODES)]
+#[command(disable_help_flag = true, after_help = WATCHDOG_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct WatchdogArgs {
     #[command(flatten)]
     pub(crate) thresholds: ThresholdArgs,
@@ -99,8 +138,14 @@ pub(crate) struct WatchdogArgs {
     pub(crate) common: CommonArgs,
 }
 
+const POOL_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl check pool -W 70 -C 90                per cent of the child processes\n\n",
+    nagios_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CODES)]
+#[command(disable_help_flag = true, after_help = POOL_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct PoolArgs {
     #[command(flatten)]
     pub(crate) thresholds: ThresholdArgs,
@@ -108,8 +153,14 @@ pub(crate) struct PoolArgs {
     pub(crate) common: CommonArgs,
 }
 
+const HEALTH_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl check health -W 60 -C 300             seconds since the last check that succeeded\n\n",
+    nagios_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CODES)]
+#[command(disable_help_flag = true, after_help = HEALTH_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct HealthArgs {
     #[command(flatten)]
     pub(crate) thresholds: ThresholdArgs,

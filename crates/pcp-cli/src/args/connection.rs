@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Arg, ArgAction, Args, ValueEnum};
 use pcp_client::LastNode;
 
 use super::values::{Ask, Effect, Require, duration};
@@ -31,17 +31,28 @@ pub(crate) struct ConnectionArgs {
     /// A file that holds nothing but the password [env: PCP_PASSWORD_FILE; PCP_PASSWORD holds the password itself]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// How long to try each address of a host [default: 3s]
+    /// How long to try each address of a host; a TIME as that of --deadline [default: 3s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) connect_timeout: Option<Duration>,
-    /// When the whole command ends at the latest [env: PCPCTL_DEADLINE] [default: detach, follow and
-    /// reconcile 30s, reconcile --monitor 20s, attach, promote and stop-pgpool 60s, switchover 2m, recover 2h, others
-    /// 8s]
+    /// When the whole command ends at the latest; a command's help says when that is by default
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
+
+/// Has a command's help say what its own deadline is.
+pub(super) fn ends_after(deadline: Arg, default: &str) -> Arg {
+    deadline.help(format!("{DEADLINE} [env: PCPCTL_DEADLINE] [default: {default}]"))
+}
+
+/// The same where only the flag counts: the environment and the configuration have the deadline of hooks.
+pub(super) fn ends_after_alone(deadline: Arg, default: &str) -> Arg {
+    deadline
+        .help(format!("{DEADLINE}; PCPCTL_DEADLINE and the configuration do not count here [default: {default}]"))
+}
+
+const DEADLINE: &str = "When the whole command ends at the latest: 500ms, 30s, 2m, 1h, or a number of seconds";
 
 /// Which files settings come from.
 #[derive(Clone, Debug, Args)]

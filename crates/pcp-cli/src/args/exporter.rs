@@ -7,9 +7,15 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::duration;
-use super::{ConnectionArgs, HelpArg, LiveArg, VerboseArg, ZoneArg};
+use super::{ConnectionArgs, HelpArg, LiveArg, VerboseArg, ZoneArg, ends_after};
 
 const AFTER: &str = "\
+Examples:
+  pcpctl exporter -h pgpool1,pgpool2 --passfile /etc/pcpctl/.pcppass
+  pcpctl exporter --listen 0.0.0.0:9719
+  pcpctl exporter --textfile /var/lib/node_exporter/pgpool.prom --interval 30s
+  pcpctl exporter --once                     print the metrics
+
 A scrape reads every Pgpool at the same time, each on one short connection, and ends by --deadline or half a second \
 before the time that Prometheus gives it, whichever comes first. A Pgpool that does not answer is told as such beside \
 those that do. Scrapes that come together share one reading. Nothing is read between scrapes, and no connection is \
@@ -19,7 +25,7 @@ Exit codes: 0 ended by SIGTERM or SIGINT, or --once is done; 2 usage; 3 the conf
 address or the file cannot be used.";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = AFTER)]
+#[command(disable_help_flag = true, after_help = AFTER, mut_arg("deadline", |arg| ends_after(arg, "8s for each scrape")))]
 pub(crate) struct ExporterArgs {
     /// Where to serve /metrics, /healthz and a landing page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9719", conflicts_with = "textfile")]

@@ -6,10 +6,17 @@ use clap::Args;
 use pcp_proto::NodeId;
 
 use super::values::bare;
-use super::{EXIT_CODES, HelpArg, HookArgs};
+use super::{HelpArg, HookArgs, ends_after};
+
+const FOLLOW_HELP: &str = concat!(
+    "Examples:\n",
+    "  follow_primary_command = '/usr/bin/pcpctl follow -U pcpadmin %d %P %m'\n",
+    "  pcpctl follow 2 0 1 --dry-run    node 2 was set down when node 1 took over from node 0\n\n",
+    exit_codes!()
+);
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = FOLLOW_HELP, mut_arg("deadline", |arg| ends_after(arg, "30s")))]
 pub(crate) struct FollowArgs {
     /// The id of the node that was set down: %d
     #[arg(value_name = "DETACHED_ID", allow_negative_numbers = true)]

@@ -7,10 +7,18 @@ use pcp_client::{Caution, Expectation};
 use pcp_proto::message::{Scope, StopMode};
 
 use super::values::{Effect, NodeArg, duration};
-use super::{EXIT_CODES, HelpArg, ReadArgs};
+use super::{HelpArg, ReadArgs, ends_after_alone};
+
+const RECOVER_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl recover 10.0.0.3 --dry-run            what would be run, and where\n",
+    "  pcpctl recover 10.0.0.3                      asks first\n",
+    "  pcpctl recover 2 -h pgpool1 --yes --deadline 6h\n\n",
+    exit_codes!()
+);
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = RECOVER_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "2h")))]
 pub(crate) struct RecoverArgs {
     /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
@@ -25,8 +33,15 @@ pub(crate) struct RecoverArgs {
     pub(crate) help: HelpArg,
 }
 
+const SWITCHOVER_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl switchover 10.0.0.2 --dry-run\n",
+    "  pcpctl switchover 10.0.0.2 -h pgpool1        asks first\n\n",
+    exit_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = SWITCHOVER_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "2m")))]
 pub(crate) struct SwitchoverArgs {
     /// The new primary: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
@@ -41,8 +56,16 @@ pub(crate) struct SwitchoverArgs {
     pub(crate) help: HelpArg,
 }
 
+const STOP_PGPOOL_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl stop-pgpool -h pgpool1 --dry-run      how many clients are connected\n",
+    "  pcpctl stop-pgpool -h pgpool1 --mode fast --yes\n",
+    "  pcpctl stop-pgpool --scope cluster --mode fast -h pgpool1,pgpool2,pgpool3\n\n",
+    exit_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = STOP_PGPOOL_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "60s")))]
 pub(crate) struct StopPgpoolArgs {
     /// How sessions of clients end
     #[arg(short, long, value_enum, value_name = "MODE", default_value_t = ModeArg::Smart)]
@@ -58,8 +81,16 @@ pub(crate) struct StopPgpoolArgs {
     pub(crate) help: HelpArg,
 }
 
+const RELOAD_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl reload --expect log_connections=on\n",
+    "  pcpctl reload -h pgpool1,pgpool2 --expect health_check_period=5 --expect health_check_timeout=3\n",
+    "  pcpctl reload --scope cluster -h pgpool1\n\n",
+    exit_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = RELOAD_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct ReloadArgs {
     /// Which Pgpools do it: the ones named, or all members of the watchdog cluster of the one named
     #[arg(short, long, value_enum, value_name = "SCOPE", default_value_t = ScopeArg::Local)]
@@ -76,8 +107,15 @@ pub(crate) struct ReloadArgs {
     pub(crate) help: HelpArg,
 }
 
+const ROTATE_LOG_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl rotate-log -h pgpool1,pgpool2\n",
+    "  pcpctl rotate-log --scope cluster -h pgpool1\n\n",
+    exit_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = ROTATE_LOG_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct RotateLogArgs {
     /// Which Pgpools do it: the ones named, or all members of the watchdog cluster of the one named
     #[arg(short, long, value_enum, value_name = "SCOPE", default_value_t = ScopeArg::Local)]
@@ -88,8 +126,11 @@ pub(crate) struct RotateLogArgs {
     pub(crate) help: HelpArg,
 }
 
+const INVALIDATE_CACHE_HELP: &str =
+    concat!("Examples:\n", "  pcpctl invalidate-cache -h pgpool1,pgpool2\n\n", exit_codes!());
+
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = EXIT_CODES)]
+#[command(disable_help_flag = true, after_help = INVALIDATE_CACHE_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct InvalidateCacheArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,

@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 use super::HelpArg;
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    after_help = "Examples:\n  pcpctl pcp-conf hash pcpadmin\n  pcpctl pcp-conf verify pcpadmin"
+)]
 pub(crate) struct PcpConfArgs {
     #[command(subcommand)]
     pub(crate) what: PcpConfCommand,
@@ -21,12 +24,18 @@ pub(crate) enum PcpConfCommand {
     Verify(PcpConfVerifyArgs),
 }
 
+const PCP_CONF_HASH_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl pcp-conf hash pcpadmin                asks for the password twice\n",
+    "  pcpctl pcp-conf hash pcpadmin --stdin <password >>/etc/pgpool2/pcp.conf"
+);
+
 /// Print the line of pcp.conf for a user and a password.
 ///
 /// Whoever reads the line can log in: keep it as secret as the password. Pgpool reads pcp.conf at each login, so that
 /// nothing has to be reloaded.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = PCP_CONF_HASH_HELP)]
 pub(crate) struct PcpConfHashArgs {
     /// The PCP user
     #[arg(value_name = "USER")]
@@ -37,9 +46,15 @@ pub(crate) struct PcpConfHashArgs {
     pub(crate) help: HelpArg,
 }
 
+const PCP_CONF_VERIFY_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl pcp-conf verify pcpadmin              asks for the password\n",
+    "  pcpctl pcp-conf verify pcpadmin --stdin --file /etc/pgpool2/pcp.conf <password"
+);
+
 /// Tell whether pcp.conf lets a user in with a password, and why not: exit 0 for yes, 1 for no.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = PCP_CONF_VERIFY_HELP)]
 pub(crate) struct PcpConfVerifyArgs {
     /// The PCP user
     #[arg(value_name = "USER")]

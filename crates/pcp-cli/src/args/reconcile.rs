@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 
 use super::values::duration;
-use super::{EXIT_CODES, HelpArg, HookArgs};
+use super::{HelpArg, HookArgs, ends_after};
 
 /// The whole time of a reconcile.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -17,12 +17,18 @@ const MONITOR_JITTER: Duration = Duration::from_secs(2);
 /// How long a monitor leaves things alone after a change of its own.
 const MONITOR_MIN_INTERVAL: Duration = Duration::from_secs(30);
 
+const RECONCILE_HELP: &str = concat!(
+    "Examples:\n",
+    "  pcpctl reconcile --efm main                      every node as EFM's cluster \"main\" says\n",
+    "  pcpctl reconcile --efm main --dry-run            what would be done, and what not, and why\n",
+    "  pcpctl reconcile --desired /etc/pcpctl/nodes.json\n",
+    "  pcpctl reconcile --efm main --jitter 10s         by a timer on several hosts\n\n",
+    exit_codes!()
+);
+
 #[derive(Debug, Args)]
-#[command(
-    disable_help_flag = true,
-    after_help = EXIT_CODES,
-    group(ArgGroup::new("truth").args(["desired", "efm"]).required(true))
-)]
+#[command(disable_help_flag = true,
+    group(ArgGroup::new("truth").args(["desired", "efm"]).required(true)), after_help = RECONCILE_HELP, mut_arg("deadline", |arg| ends_after(arg, "30s; with --monitor 20s")))]
 pub(crate) struct ReconcileArgs {
     /// Take what should be from this file: docs/desired-state.md
     #[arg(long, value_name = "FILE", help_heading = "Source of truth")]

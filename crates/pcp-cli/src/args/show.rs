@@ -6,10 +6,16 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::values::NodeArg;
-use super::{HelpArg, Lazy, ReadArgs};
+use super::{HelpArg, Lazy, ReadArgs, ends_after};
+
+const EXAMPLES: &str = "\
+Examples:
+  pcpctl show nodes -h pgpool1,pgpool2
+  pcpctl show processes --summary
+  pcpctl show config 'health*'";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
     #[command(subcommand)]
     pub(crate) what: ShowCommand,
@@ -60,7 +66,7 @@ Examples:
   pcpctl show nodes -o json | jq '.pgpools[].nodes[] | select(.attached | not) | .host'";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = NODES_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = NODES_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowNodesArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
@@ -75,12 +81,12 @@ Examples:
   pcpctl show node pg3:5432 -o json";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = NODE_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = NODE_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowNodeArgs {
     /// The node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
     pub(crate) node: NodeArg,
-    /// The port of NODE, where it has none
+    /// The port of NODE, where it has none [default: any]
     #[arg(long, value_name = "PORT")]
     pub(crate) backend_port: Option<u16>,
     #[command(flatten)]
@@ -95,12 +101,12 @@ Examples:
   pcpctl show health 10.0.0.3 -o json | jq '.pgpools[].nodes[].average_duration_ms'";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = HEALTH_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = HEALTH_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowHealthArgs {
     /// Only this node: HOST, HOST:PORT, [V6]:PORT or a node id
     #[arg(value_name = "NODE")]
     pub(crate) node: Option<NodeArg>,
-    /// The port of NODE, where it has none
+    /// The port of NODE, where it has none [default: any]
     #[arg(long, value_name = "PORT")]
     pub(crate) backend_port: Option<u16>,
     #[command(flatten)]
@@ -118,7 +124,7 @@ Examples:
   pcpctl show processes -o json | jq '.pgpools[].summary.free'";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = PROCESSES_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = PROCESSES_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowProcessesArgs {
     /// Only the child with this process id, and every slot of its pools
     #[arg(value_name = "PID")]
@@ -175,7 +181,7 @@ Examples:
   pcpctl show config -o json | jq '.pgpools[].parameters | map({(.name): .value}) | add'";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = CONFIG_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = CONFIG_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowConfigArgs {
     /// Only parameters with such a name: * stands for any letters, ? for one
     #[arg(value_name = "GLOB")]
@@ -195,7 +201,7 @@ Examples:
   pcpctl show watchdog -o json | jq -e '.pgpools[].quorum == \"exists\"'";
 
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true, after_help = WATCHDOG_EXAMPLES)]
+#[command(disable_help_flag = true, after_help = WATCHDOG_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowWatchdogArgs {
     /// Only the member with this id: its pgpool_node_id since 4.2; before, 0 is the Pgpool that is asked
     #[arg(value_name = "ID")]

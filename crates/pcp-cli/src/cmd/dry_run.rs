@@ -59,8 +59,13 @@ pub(super) async fn dry_run<E: Evidence>(
         dry_run: true,
         exit_code: exit.code(),
         verdict: format!(
-            "DRY RUN: nothing was changed; that {} is {} would end with exit code {}",
+            "DRY RUN: nothing was changed; {} {} {}, exit code {}",
             matter.node,
+            match exit {
+                Exit::Done => "would be",
+                Exit::Partial => "would in part be",
+                _ => "would NOT be",
+            },
             matter.want,
             exit.code()
         ),
@@ -161,7 +166,9 @@ fn words(step: &Step) -> String {
 
 fn purpose(change: Change, reason: Reason) -> &'static str {
     match (change, reason) {
-        (Change::Detach(_), Reason::Displace) => ", which holds the role of the primary",
+        (Change::Detach(_), Reason::Displace) => {
+            ", which holds the role of the primary (if PostgreSQL was not promoted, there is none then)"
+        }
         (Change::Detach(_), Reason::Cycle) => " and attach it again, so that Pgpool looks for a primary",
         _ => "",
     }

@@ -1,20 +1,17 @@
 //! `pcp-conf`: the file of PCP's users.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 
 use pcp_client::pcp_conf;
 use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::args::{PasswordArgs, PcpConfHashArgs, PcpConfVerifyArgs};
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, prompt, secret};
 
 /// Where packages put it, and a build from source.
 const FILES: [&str; 3] = ["/etc/pgpool2/pcp.conf", "/etc/pgpool-II/pcp.conf", "/usr/local/etc/pcp.conf"];
-/// No password and no pcp.conf is longer.
-const MAX_LEN: u64 = 1 << 20;
 
 /// How often a password is typed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,7 +38,7 @@ pub(super) fn verify(args: &PcpConfVerifyArgs) -> Exit {
     let Some(path) = path else {
         return fail("verify", Exit::Config, &format!("there is none of {}: give --file", FILES.join(", ")));
     };
-    let contents = match read(&path) {
+    let contents = match secret::read_file(&path) {
         Ok(contents) => contents,
         Err(error) => {
             return fail("verify", Exit::Config, &format!("the file {} cannot be read: {error}", path.display()));
@@ -51,7 +48,7 @@ pub(super) fn verify(args: &PcpConfVerifyArgs) -> Exit {
         Ok(password) => password,
         Err((exit, reason)) => return fail("verify", exit, &reason),
     };
-    match pcp_conf::check(contents.expose_secret(), &args.user, password.expose_secret()) {
+    match pcp_conf::check(&contents, &args.user, password.expose_secret()) {
         Ok(line) => {
             output::line(format_args!("yes: line {line} of {} lets {} in", path.display(), args.user));
             Exit::Done
@@ -73,44 +70,33 @@ fn password(user: &str, args: &PasswordArgs, typed: Typed) -> Result<SecretSlice
     let unreadable =
         |what: String| move |error: io::Error| (Exit::Config, format!("{what} cannot be read: {error}"));
     if let Some(path) = &args.password_file {
-        return read(path).map(bare).map_err(unreadable(format!("the file {}", path.display())));
+        return secret::read_file(path)
+            .map(|text| bare(&text))
+            .map_err(unreadable(format!("the file {}", path.display())));
     }
     if args.stdin {
-        let password = read_from(io::stdin().lock()).map(bare);
+        let password = secret::read(io::stdin().lock()).map(|text| bare(&text));
         return password.map_err(unreadable("standard input".to_owned()));
     }
     if !io::stdin().is_terminal() {
         let reason = "there is no terminal to ask for the password on: give --stdin or --password-file";
         return Err((Exit::Usage, reason.to_owned()));
     }
-    let ask = |question: String| {
-        rpassword::prompt_password(question).map_err(unreadable("the password".to_owned())).map(String::into_bytes)
-    };
+    let ask = |question: String| prompt::password(&question).map_err(unreadable("the password".to_owned()));
     let password = ask(format!("Password of {user}: "))?;
-    if typed == Typed::Twice && ask(format!("Password of {user} again: "))? != password {
-        return Err((Exit::Usage, "the two passwords differ".to_owned()));
+    if typed == Typed::Twice {
+        let again = ask(format!("Password of {user} again: "))?;
+        if again.expose_secret() != password.expose_secret() {
+            return Err((Exit::Usage, "the two passwords differ".to_owned()));
+        }
     }
-    Ok(password.into())
-}
-
-fn read(path: &Path) -> io::Result<SecretSlice<u8>> {
-    read_from(File::open(path)?)
-}
-
-fn read_from(from: impl Read) -> io::Result<SecretSlice<u8>> {
-    let mut contents = Vec::new();
-    from.take(MAX_LEN + 1).read_to_end(&mut contents)?;
-    match u64::try_from(contents.len()).is_ok_and(|len| len <= MAX_LEN) {
-        true => Ok(contents.into()),
-        false => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB")),
-    }
+    Ok(password)
 }
 
 /// Drops one line break at the end.
-fn bare(password: SecretSlice<u8>) -> SecretSlice<u8> {
-    let text = password.expose_secret();
-    match text.strip_suffix(b"\n") {
-        Some(text) => text.strip_suffix(b"\r").unwrap_or(text).to_vec().into(),
-        None => password,
-    }
+fn bare(text: &[u8]) -> SecretSlice<u8> {
+    secret::keep(match text.strip_suffix(b"\n") {
+        Some(text) => text.strip_suffix(b"\r").unwrap_or(text),
+        None => text,
+    })
 }

@@ -43,19 +43,19 @@ async fn drill(age: Age) -> Result<Exit, Box<dyn std::error::Error>> {
         },
         credentials: Credentials::new("pcpadmin", b"secret")?,
     };
-    output::line(format_args!("Pgpool {age} (sandbox) on {address}: a primary and two standbys.\n"));
+    output::lines(format_args!("Pgpool {age} (sandbox) on {address}: a primary and two standbys.\n"));
     drill.show("Before").await?;
 
     sandbox.with(|world| world.kill_postgres(0));
-    output::line("PostgreSQL on 10.0.0.1, the primary, dies.\n");
+    output::lines("PostgreSQL on 10.0.0.1, the primary, dies.\n");
     let mut exits = vec![drill.step("10.0.0.1", Want::Detached).await?];
 
     sandbox.with(|world| world.promote_postgres(1));
-    output::line("PostgreSQL on 10.0.0.2 is promoted.\n");
+    output::lines("PostgreSQL on 10.0.0.2 is promoted.\n");
     exits.push(drill.step("10.0.0.2", Want::Primary).await?);
 
     sandbox.with(|world| world.start_postgres(0, true));
-    output::line("PostgreSQL on 10.0.0.1 is rebuilt as a standby.\n");
+    output::lines("PostgreSQL on 10.0.0.1 is rebuilt as a standby.\n");
     exits.push(drill.step("10.0.0.1", Want::Standby).await?);
     exits.push(drill.step("10.0.0.1", Want::Standby).await?);
 
@@ -79,7 +79,7 @@ impl Drill {
         let options = Options { deadline: Deadline::after(LIMIT), settle: SETTLE };
         let report = converge(&self.connector, &self.credentials, &Order::new(&name, want, options)).await;
         output::line(format_args!("$ {command}"));
-        output::line(asked(&report));
+        output::lines(asked(&report));
         let exit = match &report.result {
             Ok(()) => Exit::Done,
             Err(failure) => {
@@ -96,7 +96,7 @@ impl Drill {
         let mut client = Client::connect(&self.connector, &self.credentials, deadline).await?;
         let view = observe(&mut client).await?;
         client.close().await;
-        output::line(format_args!("{when}:\n{}\n", nodes(&view)));
+        output::lines(format_args!("{when}:\n{}\n", nodes(&view)));
         Ok(())
     }
 }

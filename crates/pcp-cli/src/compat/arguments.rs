@@ -256,17 +256,20 @@ impl Typed {
         self.number(value, "node-id", range)
     }
 
-    /// Reads a number. The tools take what begins with one, and 0 for what does not; that is how `-n pg2` detaches
-    /// node 0.
+    /// Reads a number, with blanks around it if need be. The tools take what begins with one, and 0 for what does not;
+    /// that is how `-n pg2` detaches node 0.
     fn number<T: std::str::FromStr>(&self, value: &str, what: &str, range: &str) -> Result<T, End> {
-        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| value.parse().ok()).flatten().ok_or_else(|| self.invalid(value, what, range))
+        let digits = value.trim();
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().ok()).flatten().ok_or_else(|| self.invalid(value, what, range))
     }
 
     fn invalid(&self, value: &str, what: &str, range: &str) -> End {
         output::err_line(format_args!("{}: Invalid {what} \"{value}\", must be {range}", self.tool.name()));
-        // What is no number at all they would have taken for one, and not complained.
-        if value.parse::<i64>().is_ok() { End::OUT_OF_RANGE } else { End::USAGE }
+        // What is no number at all they would have taken for one, and not complained; but 0 is none of these.
+        let misread = value.trim_start().bytes().take_while(u8::is_ascii_digit).all(|digit| digit == b'0');
+        let is_complained_of = misread && [PORT_RANGE, PROCESS_RANGE].contains(&range);
+        if is_complained_of || value.trim().parse::<i64>().is_ok() { End::OUT_OF_RANGE } else { End::USAGE }
     }
 }
 

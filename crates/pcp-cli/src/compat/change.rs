@@ -30,7 +30,7 @@ impl Run<'_> {
             client.close().await;
             return Err(Failed::Said(format!("ERROR: {reason}"), End::after_login(exit)));
         }
-        *asked = self.mark();
+        *asked = self.mark(before.server.age);
         match self.send(client).await {
             Ok(()) => self.verify(node, change, &before).await,
             // The server's words are printed as they are; that the node is down is read back.

@@ -12,6 +12,8 @@ use pcp_proto::message::Outgoing;
 use pcp_proto::{Frame, FrameDecoder, ReplyKind, RequestKind, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::form::Form;
+
 /// Connects, and keeps what the server says.
 pub(super) struct Recorder {
     pub(super) connector: Connector,
@@ -34,9 +36,12 @@ pub(super) struct Recorded {
     record: Record,
 }
 
-/// How much had come at some moment.
+/// How much had come when the tool's request was sent, and whose tool that is where it is known.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Mark(usize);
+pub(super) struct Mark {
+    place: usize,
+    form: Option<Form>,
+}
 
 impl Record {
     /// Makes a record that is kept.
@@ -45,8 +50,8 @@ impl Record {
     }
 
     /// Returns how much there is.
-    pub(super) fn mark(&self) -> Mark {
-        Mark(self.0.as_ref().map_or(0, |tape| tape.borrow().bytes.len()))
+    pub(super) fn mark(&self, form: Option<Form>) -> Mark {
+        Mark { place: self.0.as_ref().map_or(0, |tape| tape.borrow().bytes.len()), form }
     }
 
     /// Keeps nothing of what is still to come.
@@ -67,8 +72,8 @@ impl Record {
         let (before, after) = frames.split_at(login.map_or(frames.len(), |login| login + 1));
         let mut text: String = before.iter().map(|(_, frame)| received(frame)).collect();
         if login.is_some() {
-            text.push_str(&sent(request));
-            let reply = after.iter().filter(|(place, _)| *place >= asked.0);
+            text.push_str(&sent(request, asked.form));
+            let reply = after.iter().filter(|(place, _)| *place >= asked.place);
             text.extend(reply.map(|(_, frame)| received(frame)));
         }
         text
@@ -108,7 +113,7 @@ fn received(frame: &Frame<ReplyKind>) -> String {
 }
 
 /// Tells what the tool sends, with the letters that it names.
-fn sent(request: &Outgoing) -> String {
+fn sent(request: &Outgoing, form: Option<Form>) -> String {
     let kind = request.frame.kind;
     let (letter, place) = match kind {
         RequestKind::READ_HEALTH_CHECK_STATS => ("L".to_owned(), ""),
@@ -121,9 +126,14 @@ fn sent(request: &Outgoing) -> String {
         RequestKind::ROTATE_LOG => ("Z".to_owned(), ""),
         kind => (kind.to_string(), ""),
     };
-    // Ours has a NUL where theirs has nothing.
-    let padding = usize::from(request.frame.body == "\0");
-    format!("DEBUG{place}: send: tos=\"{letter}\", len={}\n", request.frame.encoded_len() - 1 - padding)
+    let is_before_4_3 = form.is_some_and(|form| !form.is_at_least(4, 3));
+    let more_than_theirs = match kind {
+        // The mode, which the tools name since 4.3.
+        RequestKind::PROMOTE_NODE | RequestKind::PROMOTE_NODE_GRACEFULLY if is_before_4_3 => " n".len(),
+        // Ours has a NUL where theirs has nothing.
+        _ => usize::from(request.frame.body == "\0"),
+    };
+    format!("DEBUG{place}: send: tos=\"{letter}\", len={}\n", request.frame.encoded_len() - 1 - more_than_theirs)
 }
 
 impl Connect for Recorder {
@@ -202,7 +212,7 @@ mod tests {
         assert_eq!(record.tell(&node_count(), Mark::default()), told);
         assert_eq!(record.goodbye(), "DEBUG: send: tos=\"X\", len=4\n");
         // What was asked before the request is none of it.
-        assert!(!record.tell(&node_count(), record.mark()).contains("tos=\"l\""));
+        assert!(!record.tell(&node_count(), record.mark(None)).contains("tos=\"l\""));
 
         let refused = ServerMessage::new("FATAL", "no", None).encode(ReplyKind::ERROR);
         let record = heard(&[salt, refused]);

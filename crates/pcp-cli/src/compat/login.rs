@@ -1,11 +1,11 @@
 //! Which Pgpool, and who we are there.
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use pcp_client::passfile::PassfileError;
+use secrecy::SecretSlice;
 
 use super::account::Account;
 use super::arguments::Arguments;
@@ -13,8 +13,8 @@ use super::end::End;
 use super::request::{Change, Order, Pace, Request};
 use crate::args::{Ask, ConfigArgs};
 use crate::exit::Exit;
-use crate::output;
 use crate::settings::{Env, Layer, PassfileProblem, Settings, SettingsError, Target, gather};
+use crate::{output, prompt};
 
 /// What a link works with.
 pub(super) struct Login {
@@ -56,11 +56,11 @@ fn default_limit(request: Request) -> Duration {
 
 fn settings(
     arguments: &Arguments,
-    password: Option<OsString>,
+    password: Option<SecretSlice<u8>>,
     account: &Account,
     env: Env<'_>,
 ) -> Result<Settings, SettingsError> {
-    let mut flags = Layer::default();
+    let mut flags = Layer::default().with_password(password);
     flags.pgpools = arguments.host.clone().map(|host| vec![host]);
     flags.port = arguments.port;
     flags.user.clone_from(&arguments.user);
@@ -71,19 +71,14 @@ fn settings(
         profile: None,
         efm_properties: None,
     };
-    let variable = |name: &str| match name {
-        "PCP_PASSWORD" if password.is_some() => password.clone(),
-        _ => account.variable(name, env),
-    };
+    let variable = |name: &str| account.variable(name, env);
     let layer = gather(flags, &config, &variable)?;
     Settings::new(layer, Ask::Never, default_limit(arguments.request))
 }
 
-fn prompt() -> Result<OsString, End> {
-    let password = rpassword::prompt_password("Password: ");
-    password
-        .map(Into::into)
-        .map_err(|error| refuse(&format!("the password cannot be read from a terminal: {error}")))
+fn prompt() -> Result<SecretSlice<u8>, End> {
+    let password = prompt::password("Password: ");
+    password.map_err(|error| refuse(&format!("the password cannot be read from a terminal: {error}")))
 }
 
 fn complain(error: &SettingsError) -> End {

@@ -2,6 +2,7 @@
 
 use pcp_client::{Client, Error, ErrorKind, Limits};
 use pcp_proto::message::{ReadNodeCount, ReadPoolStatus, ReadProcessCount};
+use pcp_proto::{Release, ServerAge};
 
 use super::age;
 use super::arguments::Arguments;
@@ -9,6 +10,7 @@ use super::choices::{Choices, Verify};
 use super::complaint::complaint;
 use super::debug::{Mark, Record, Recorded, Recorder};
 use super::end::End;
+use super::form::Form;
 use super::login::Login;
 use super::print::{self, Detail, Rows};
 use super::request::{Command, Read, Request};
@@ -23,6 +25,19 @@ pub(super) struct Run<'a> {
     pub(super) choices: Choices,
     pub(super) login: Login,
     record: Record,
+}
+
+/// What is printed of a reply.
+struct Answer {
+    text: Vec<u8>,
+    /// Of how many processes a tool up to 4.2 tells with `-d` that it frees them, as its last words.
+    freed: usize,
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(text: Vec<u8>) -> Self {
+        Self { text, freed: 0 }
+    }
 }
 
 /// Why there is nothing to print.
@@ -68,19 +83,21 @@ impl<'a> Run<'a> {
         let outcome = match self.arguments.request {
             Request::Read(read) => self.read(read).await,
             Request::Change(node, change) if self.choices.verify == Verify::On => {
-                self.change(node, change, &mut asked).await.map(|()| self.success())
+                self.change(node, change, &mut asked).await.map(|()| self.success().into())
             }
-            Request::Change(..) | Request::Order(_) => self.command().await.map(|()| self.success()),
+            Request::Change(..) | Request::Order(_) => self.command().await.map(|()| self.success().into()),
         };
         self.print(outcome, asked)
     }
 
-    fn print(&self, outcome: Result<Vec<u8>, Failed>, asked: Mark) -> End {
+    fn print(&self, outcome: Result<Answer, Failed>, asked: Mark) -> End {
         let told = self.record.tell(&self.arguments.request.outgoing(), asked);
         output::bytes(told.as_bytes());
+        let mut freed = 0;
         let end = match outcome {
             Ok(answer) => {
-                output::bytes(&answer);
+                output::bytes(&answer.text);
+                freed = answer.freed;
                 End::DONE
             }
             Err(Failed::Error(error, end)) => {
@@ -93,6 +110,9 @@ impl<'a> Run<'a> {
             }
         };
         output::bytes(self.record.goodbye().as_bytes());
+        if self.arguments.debug {
+            output::bytes("free ProcessInfo structure \n".repeat(freed).as_bytes());
+        }
         end
     }
 
@@ -127,12 +147,13 @@ impl<'a> Run<'a> {
         taken.map(drop)
     }
 
-    /// Returns how much of what the server says does not belong to the request.
-    pub(super) fn mark(&self) -> Mark {
-        self.record.mark()
+    /// Returns how much of what the server says does not belong to the request, and whose tool sends that.
+    pub(super) fn mark(&self, age: ServerAge) -> Mark {
+        let of_server = age.is_before(Release::new(4, 3)).then_some(Form::last_of(4, 2));
+        self.record.mark(self.choices.form.or(of_server))
     }
 
-    async fn read(&self, read: Read) -> Result<Vec<u8>, Failed> {
+    async fn read(&self, read: Read) -> Result<Answer, Failed> {
         let mut client = self.connect().await?;
         match self.ask(&mut client, read).await {
             Ok(answer) => {
@@ -143,11 +164,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn ask(&self, client: &mut Connection, read: Read) -> Result<Vec<u8>, Error> {
+    async fn ask(&self, client: &mut Connection, read: Read) -> Result<Answer, Error> {
         let detail = if self.arguments.verbose { Detail::Verbose } else { Detail::Brief };
         let rows = if self.arguments.all { Rows::All } else { Rows::InUse };
         let pinned = self.choices.form;
-        Ok(match read {
+        let text = match read {
             Read::NodeCount => print::node_count(&self.heard(client.send(ReadNodeCount).await)?, detail),
             Read::PoolStatus => print::pool_status(&self.heard(client.send(ReadPoolStatus).await)?, detail),
             Read::ProcessCount => print::process_count(&self.heard(client.send(ReadProcessCount).await)?, detail),
@@ -165,7 +186,9 @@ impl<'a> Run<'a> {
                     Some(form) => form,
                     None => age::of_processes(client, &infos, rows).await,
                 };
-                print::process_infos(&infos, form, detail, rows)
+                let text = print::process_infos(&infos, form, detail, rows);
+                let freed = if form.is_at_least(4, 3) { 0 } else { infos.processes.len() };
+                return Ok(Answer { text, freed });
             }
             Read::HealthCheckStats(request) => {
                 let stats = self.heard(client.send(request).await)?;
@@ -184,7 +207,8 @@ impl<'a> Run<'a> {
                 };
                 print::watchdog_info(&cluster, form, detail)
             }
-        })
+        };
+        Ok(text.into())
     }
 
     /// Ends the record: what is asked from here on, the tool would not have asked.

@@ -85,7 +85,7 @@ impl Visit for Line {
 
 impl Line {
     fn put(&mut self, field: &Field, value: &str) {
-        let value = crate::output::printable(value).replace('\n', "\\n");
+        let value = crate::output::printable(value);
         if field.name() == "message" {
             self.message = value;
         } else if value.is_empty() || value.contains([' ', '"', '=']) {

@@ -57,7 +57,7 @@ impl Column {
 impl Cell {
     /// Shows a value.
     pub(crate) fn new(text: impl ToString) -> Self {
-        let text = printable(&text.to_string()).replace('\n', "\\n");
+        let text = printable(&text.to_string());
         Self { text: Some(text).filter(|text| !text.is_empty()), style: Style::Plain }
     }
 

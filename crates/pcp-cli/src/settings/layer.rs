@@ -13,7 +13,7 @@ use super::nodes::AddressMap;
 use super::password::{self, PasswordSource};
 use super::{CONNECT_TIMEOUT, Env, SettingsError, Witness, value};
 use crate::args::{ConnectionArgs, HookArgs, MarkArgs, NodeChangeArgs, Require, duration};
-use crate::output;
+use crate::{output, secret};
 
 const STATE_DIR: &str = "/var/lib/pcpctl";
 
@@ -140,6 +140,11 @@ impl Layer {
         Self { backend_port: change.backend_port, settle: change.settle, ..Self::from_flags(args) }
     }
 
+    /// Takes a password that was typed.
+    pub(crate) fn with_password(self, password: Option<SecretSlice<u8>>) -> Self {
+        Self { given_password: password, ..self }
+    }
+
     /// Replaces the deadline, or takes it away.
     pub(crate) fn with_deadline(self, deadline: Option<Duration>) -> Self {
         Self { deadline, ..self }
@@ -164,7 +169,7 @@ impl Layer {
             pgpools: (!hosts.is_empty()).then_some(hosts),
             port: parsed(env, "PCP_PORT", "a port", |port| port.parse().ok().filter(|&port| port != 0))?,
             user: text("PCP_USER"),
-            given_password: env("PCP_PASSWORD").map(|password| password.into_encoded_bytes().into()),
+            given_password: env("PCP_PASSWORD").map(|password| secret::take(password.into_encoded_bytes())),
             password_file: path("PCP_PASSWORD_FILE"),
             passfile: path("PCPPASSFILE"),
             state_dir: path("PCPCTL_STATE_DIR"),

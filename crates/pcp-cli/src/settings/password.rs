@@ -8,6 +8,7 @@ use secrecy::SecretSlice;
 
 use super::SettingsError;
 use crate::args::Ask;
+use crate::{prompt, secret};
 
 /// Where a password is.
 #[derive(Clone, Debug)]
@@ -61,16 +62,12 @@ pub(super) fn find(
 
 fn prompt(user: &str, endpoint: &Endpoint) -> Result<SecretSlice<u8>, SettingsError> {
     let question = format!("Password of {user} on {endpoint}: ");
-    let password = rpassword::prompt_password(question).map_err(SettingsError::Prompt)?;
-    Ok(password.into_bytes().into())
+    prompt::password(&question).map_err(SettingsError::Prompt)
 }
 
 /// Reads a file that holds a password and perhaps a line feed.
 pub(super) fn read(path: &Path) -> Result<SecretSlice<u8>, SettingsError> {
-    let mut password =
-        std::fs::read(path).map_err(|source| SettingsError::PasswordFile { path: path.to_owned(), source })?;
-    if password.ends_with(b"\n") {
-        password.pop();
-    }
-    Ok(password.into())
+    let text =
+        secret::read_file(path).map_err(|source| SettingsError::PasswordFile { path: path.to_owned(), source })?;
+    Ok(secret::keep(text.strip_suffix(b"\n").unwrap_or(&text)))
 }

@@ -51,13 +51,11 @@ pub(super) fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     Ok(Some(paths))
 }
 
-fn check_path(path: &Path) -> Result<(), String> {
+fn check_path(path: &Path) -> Result<(), &'static str> {
     match path.is_absolute() {
         true => Ok(()),
-        false => Err(format!(
-            "\"{}\" is not an absolute path: a hook's working directory and home may be anything",
-            path.display()
-        )),
+        // It is not shown: it may be a password in the place of the path of its file.
+        false => Err("this is not an absolute path: a hook's working directory and home may be anything"),
     }
 }
 

@@ -77,7 +77,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     fn closed(&mut self, read_error: Option<io::Error>) -> Error {
-        let when = if self.session.is_logged_in() { "before it had answered" } else { "before the login" };
+        let when = match self.session.is_logged_in() {
+            true => "before it had answered",
+            false => "before the login; is this its PCP port?",
+        };
         let message = format!("Pgpool closed the connection {when}");
         match read_error.or_else(|| self.write_error.take()) {
             Some(error) => Error::because(ErrorKind::Disconnected, message, error),

@@ -234,7 +234,10 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
             let step = plan(goal, &self.memory, view, time);
             match step {
                 Step::Ask(question) if self.knows_at_once(question, view) => {}
-                step => return step,
+                step => {
+                    self.memory.note_asking(matches!(step, Step::Ask(_)), time.elapsed);
+                    return step;
+                }
             }
         }
     }

@@ -21,6 +21,7 @@ pub struct Memory {
     set_down_by_promotion: Vec<NodeId>,
     answers: BTreeMap<NodeId, (bool, Duration)>,
     recovery: BTreeMap<NodeId, (Recovery, Duration)>,
+    asking_since: Option<Duration>,
 }
 
 /// What the first view showed.
@@ -98,6 +99,13 @@ impl Memory {
             }
             _ => {}
         }
+    }
+
+    /// Takes note that questions are asked one after the other, or that nothing more is to be asked. What is found out
+    /// meanwhile counts until then, however long it takes: else two slow answers, or one and a slow Pgpool, would be
+    /// asked for again and again.
+    pub(super) fn note_asking(&mut self, asks: bool, now: Duration) {
+        keep_while(&mut self.asking_since, asks, now);
     }
 
     /// Forgets what is known of the nodes that a promotion of this run set down, and returns those that may be attached:
@@ -197,13 +205,17 @@ impl Memory {
     /// Returns whether the node's PostgreSQL answers, if that was asked no longer than `patience` ago.
     pub(super) fn answers(&self, node: NodeId, now: Duration, patience: Duration) -> Option<bool> {
         let &(answers, at) = self.answers.get(&node)?;
-        (now.saturating_sub(at) <= patience).then_some(answers)
+        self.is_fresh(at, now, patience).then_some(answers)
     }
 
     /// Returns whether the node's PostgreSQL is in recovery, if that was asked no longer than `patience` ago.
     pub(super) fn recovery(&self, node: NodeId, now: Duration, patience: Duration) -> Option<&Recovery> {
         let (recovery, at) = self.recovery.get(&node)?;
-        (now.saturating_sub(*at) <= patience).then_some(recovery)
+        self.is_fresh(*at, now, patience).then_some(recovery)
+    }
+
+    fn is_fresh(&self, at: Duration, now: Duration, patience: Duration) -> bool {
+        now.saturating_sub(at) <= patience || self.asking_since.is_some_and(|since| since <= at)
     }
 }
 

@@ -1,10 +1,8 @@
 //! Stopping Pgpool.
 
-use std::collections::BTreeSet;
-
 use futures_util::future::join_all;
 use pcp_proto::Credentials;
-use pcp_proto::message::{Accepted, ReadProcessInfo, Request, StopCluster, StopMode, StopPgpool};
+use pcp_proto::message::{Accepted, Request, StopCluster, StopMode, StopPgpool};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::debug;
@@ -14,14 +12,14 @@ use super::site::{Decision, Seen, Sent, Site, check_watchdog};
 use crate::connect::nobody_listens;
 use crate::converge::Pauses;
 use crate::observe::View;
-use crate::survey::read_watchdog;
+use crate::survey::{read_pool_use, read_watchdog};
 use crate::{Client, Connect, Deadline, Error, Failure};
 
 /// Whom a stop would concern.
 #[derive(Clone, Debug)]
 pub struct StopPlan {
     /// How many of the children serve a client, where that could be counted.
-    pub clients: Option<usize>,
+    pub clients: Option<u64>,
     /// The members of the watchdog's cluster, the one that was asked first; empty without a watchdog.
     pub members: Vec<String>,
 }
@@ -37,10 +35,10 @@ pub async fn foresee_stop<C: Connect>(
     deadline: Deadline,
 ) -> Result<StopPlan, Failure> {
     let Seen { mut client, view, .. } = Site::new(connect, credentials, deadline).look().await?;
-    let clients = clients(&mut client).await.inspect_err(|error| debug!(%error, "cannot count the clients")).ok();
+    let pool = read_pool_use(&mut client).await.inspect_err(|error| debug!(%error, "cannot count the clients"));
     let members = if view.server.watchdog { members(&mut client).await } else { Vec::new() };
     client.close().await;
-    Ok(StopPlan { clients, members })
+    Ok(StopPlan { clients: pool.ok().map(|pool| pool.busy), members })
 }
 
 /// Stops a Pgpool, and returns when nobody listens on its PCP port any more. Since 3.5.
@@ -61,7 +59,10 @@ pub async fn stop_pgpool<C: Connect>(
     let started = Instant::now();
     let site = Site::new(connect, credentials, deadline);
     let operated = match ask(&site, StopPgpool { mode }, |_| Ok(())).await {
-        Ok(lost) => Operated { asked: true, ..Operated::of(await_end(connect, deadline, lost).await) },
+        Ok(lost) => {
+            let awaited = if mode == StopMode::Smart { CLOSED_AFTER_CLIENTS } else { CLOSED };
+            Operated { asked: true, ..Operated::of(await_end(connect, deadline, awaited, lost).await) }
+        }
         Err(failure) => Operated::failed(failure),
     };
     Operated { elapsed: started.elapsed(), ..operated }
@@ -88,7 +89,8 @@ pub async fn stop_cluster<'a, C: Connect + 'a>(
         let site = Site::new(connect, credentials, deadline);
         match ask(&site, StopCluster { mode }, check_watchdog).await {
             Ok(lost) => {
-                let ends = pgpools.iter().map(|&(connect, _)| await_end(connect, deadline, lost.clone()));
+                let awaited = if mode == StopMode::Smart { CLOSED_AFTER_CLIENTS } else { CLOSED_BY_WATCHDOG };
+                let ends = pgpools.iter().map(|&(connect, _)| await_end(connect, deadline, awaited, lost.clone()));
                 let ends = join_all(ends).await.into_iter();
                 return ends.map(|end| operated(true, end, started)).collect();
             }
@@ -121,8 +123,19 @@ where
     }
 }
 
+const CLOSED: &str = "the PCP port to close";
+const CLOSED_AFTER_CLIENTS: &str = "the PCP port to close; clients that are still connected hold up a smart stop";
+/// Where the cluster ends at once, a watchdog is told to while it hears from the others, and may wait for itself for ever.
+const CLOSED_BY_WATCHDOG: &str =
+    "the PCP port to close; where the watchdog process hangs in its shutdown, end Pgpool on its host";
+
 /// Waits until nobody listens.
-async fn await_end<C: Connect>(connect: &C, deadline: Deadline, mut source: Option<Error>) -> Result<(), Failure> {
+async fn await_end<C: Connect>(
+    connect: &C,
+    deadline: Deadline,
+    awaited: &str,
+    mut source: Option<Error>,
+) -> Result<(), Failure> {
     let mut pauses = Pauses::default();
     loop {
         match connect.connect(deadline).await {
@@ -131,26 +144,9 @@ async fn await_end<C: Connect>(connect: &C, deadline: Deadline, mut source: Opti
             Ok(_open) => {}
         }
         if !pauses.pause_within(deadline).await {
-            let awaited = "the PCP port to close; clients that are still connected hold up a smart stop".to_owned();
-            return Err(Failure::NotVerified { awaited, source });
+            return Err(Failure::NotVerified { awaited: awaited.to_owned(), source });
         }
     }
-}
-
-/// Counts the children that serve a client.
-async fn clients<S>(client: &mut Client<S>) -> Result<usize, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut serving = BTreeSet::new();
-    let mut rows = client.rows(ReadProcessInfo::All);
-    while let Some(slot) = rows.next().await {
-        let slot = slot?;
-        if slot.connected {
-            serving.insert(slot.pid);
-        }
-    }
-    Ok(serving.len())
 }
 
 async fn members<S>(client: &mut Client<S>) -> Vec<String>

@@ -32,7 +32,8 @@ impl EfmCommand {
     /// Runs `efm cluster-status-json CLUSTER` without a shell and reads the status. Its exit code is ignored: it is not
     /// zero as soon as one database of the cluster is down.
     ///
-    /// At the deadline, and when the future is dropped, the command is killed with all that it started.
+    /// At the deadline, and when the future is dropped, the command is killed with all that it started. It has this
+    /// process' environment, but for `PCP_PASSWORD`.
     ///
     /// # Errors
     ///
@@ -49,6 +50,7 @@ impl EfmCommand {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .env_remove("PCP_PASSWORD")
             .process_group(0)
             .spawn();
         let mut running =

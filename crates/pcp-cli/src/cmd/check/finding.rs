@@ -144,7 +144,7 @@ pub(super) fn line(findings: &[(String, Finding)]) -> (State, String) {
     if !perf.is_empty() {
         let _infallible = write!(line, " | {}", perf.join(" "));
     }
-    (worst, printable(&line).replace('\n', " "))
+    (worst, printable(&line.replace('\n', " ")))
 }
 
 /// What comes before the data is text: the sign that sets it off cannot be in it.

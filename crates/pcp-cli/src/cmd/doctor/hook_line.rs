@@ -60,13 +60,13 @@ pub(super) fn judge(value: &str, expected: &Expected<'_>, host: &Host<'_>) -> Ve
     }
     let Some(at) = host.find_ours(&words) else {
         let why = "what it does is not verified, and it may exit 0 whatever happens";
-        findings.push(warning(format!("runs {}, not pcpctl", words.first().unwrap_or(&"nothing")), why));
+        findings.push(warning(format!("runs {}, not pcpctl", words.first().map_or("nothing", shown)), why));
         return findings;
     };
     let Some((program, arguments)) = words.get(at..).and_then(|words| words.split_first()) else { return findings };
     if at > 0 {
         let why = "hooks need no other program in front: it changes user, environment or exit code";
-        findings.push(warning(format!("has {} before pcpctl", words.first().unwrap_or(&"words")), why));
+        findings.push(warning(format!("has {} before pcpctl", words.first().map_or("words", shown)), why));
     }
     if !Path::new(program).is_absolute() {
         findings.push(critical(format!("runs {program} by a relative path"), "the PATH of a hook is not known"));
@@ -140,6 +140,11 @@ fn rehearsed(arguments: &[&str]) -> Vec<String> {
     arguments.iter().map(value).collect()
 }
 
+/// Shows a word; of a variable its name only, for the value may be a password.
+fn shown<'a>(word: &&'a str) -> &'a str {
+    word.split_once('=').map_or(*word, |(name, _)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +194,9 @@ mod tests {
             ),
         ] {
             assert_eq!(judged(value), expected, "{value}");
+        }
+        for value in ["PCP_PASSWORD=hunter2 /usr/bin/pcpctl attach %h %t", "PGPASSWORD=hunter2 /x/script.sh %h"] {
+            assert!(judged(value).contains("PASSWORD") && !judged(value).contains("hunter2"), "{}", judged(value));
         }
         for (value, expected) in [
             ("\"/usr/bin/pcpctl\" attach %h %t", "CRITICAL attach holds quotes"),

@@ -7,6 +7,7 @@ use pcp_proto::message::PoolStatus;
 
 use super::finding::{Finding, Severity};
 use super::look::Told;
+use crate::cmd::show_config::is_secret;
 
 const FILE: &str = "pgpool.conf";
 /// Longer than this a search for a primary blocks Pgpool for nothing.
@@ -90,6 +91,7 @@ impl Rule {
         let value = told.status.value(name)?.to_string();
         let (is_right, seen) = match self.right {
             Right::Unset if value.is_empty() => (true, format!("{name} is not set")),
+            Right::Unset if is_secret(name, &value) => (false, format!("{name} is set")),
             Right::Unset => (false, format!("{name} is '{value}'")),
             Right::On => (value != "0", format!("{name} is {}", on_or_off(&value))),
             Right::Off => (value == "0", format!("{name} is {}", on_or_off(&value))),

@@ -48,7 +48,7 @@ impl Report<'_> {
         match args.output {
             OutputFormat::Json => output::json(&self.document(exit)),
             OutputFormat::Table if args.quiet && exit == Exit::Done => {}
-            OutputFormat::Table => output::line(self.text(args)),
+            OutputFormat::Table => output::lines(self.text(args)),
         }
         exit
     }

@@ -52,7 +52,7 @@ pub(super) fn run(args: &ExporterArgs, env: Env<'_>) -> Exit {
             },
             Sink::Stdout => {
                 let page = pgpools.scrape(pgpools.limit).await;
-                output::out(if io::stdout().is_terminal() { output::printable(&page) } else { page });
+                output::out(if io::stdout().is_terminal() { output::printable_lines(&page) } else { page });
                 Exit::Done
             }
         }

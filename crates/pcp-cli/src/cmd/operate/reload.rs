@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pcp_client::{Reload, Reloaded, reload};
+use pcp_client::{ChangedParameter, Reload, Reloaded, reload};
+use pcp_proto::Text;
 
 use super::outcome::{Outcome, ParameterChange, PgpoolOutcome, exit_of, named};
 use super::start::{Operation, Ran};
 use super::told;
 use crate::args::{ReloadArgs, ScopeArg};
+use crate::cmd::show_config::{HIDDEN, is_secret};
 use crate::exit::Exit;
 use crate::settings::{Env, Layer};
 
@@ -47,15 +49,20 @@ pub(in crate::cmd) fn run(args: &ReloadArgs, env: Env<'_>) -> Result<Exit, Exit>
 }
 
 fn pgpool(endpoint: &str, reloaded: &Reloaded) -> PgpoolOutcome {
-    let changed = reloaded.changed.iter().map(|change| ParameterChange {
-        name: change.name.to_string(),
-        before: change.before.as_ref().map(ToString::to_string),
-        after: change.after.as_ref().map(ToString::to_string),
-    });
     PgpoolOutcome {
-        changed: changed.collect(),
+        changed: reloaded.changed.iter().map(shown).collect(),
         ..PgpoolOutcome::of_result(endpoint.to_owned(), &reloaded.result, reloaded.elapsed)
     }
+}
+
+/// Shows that a secret has changed, and not what it is.
+fn shown(change: &ChangedParameter) -> ParameterChange {
+    let name = change.name.to_string();
+    let value = |value: &Option<Text>| {
+        let value = value.as_ref()?.to_string();
+        Some(if !value.is_empty() && is_secret(&name, &value) { HIDDEN.to_owned() } else { value })
+    };
+    ParameterChange { before: value(&change.before), after: value(&change.after), name }
 }
 
 fn sentence(args: &ReloadArgs, exit: Exit, endpoints: &[String], reloaded: &[Reloaded]) -> String {
@@ -80,4 +87,23 @@ fn sentence(args: &ReloadArgs, exit: Exit, endpoints: &[String], reloaded: &[Rel
         sentence.push_str(&format!("; new and down, to be attached: {}", named(&new)));
     }
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_changed_is_not_shown() {
+        let change = |name: &str, before: Option<&str>, after: Option<&str>| {
+            let [before, after] = [before, after].map(|value| value.map(Text::from));
+            let shown = shown(&ChangedParameter { name: name.into(), before, after });
+            (shown.before.unwrap_or_default(), shown.after.unwrap_or_default())
+        };
+        let pair = |before: &str, after: &str| (before.to_owned(), after.to_owned());
+        assert_eq!(change("sr_check_password", Some("old"), Some("new")), pair(HIDDEN, HIDDEN));
+        assert_eq!(change("wd_authkey", Some(""), Some("new")), pair("", HIDDEN));
+        assert_eq!(change("failover_command", Some("PGPASSWORD=old x"), None), pair(HIDDEN, ""));
+        assert_eq!(change("port", Some("9999"), Some("9998")), pair("9999", "9998"));
+    }
 }

@@ -12,7 +12,7 @@ use crate::page::{Cell, Column, Fit, Page, Shown, Table};
 use crate::settings::{Env, Layer};
 
 /// What stands in the place of a secret that is set.
-const HIDDEN: &str = "********";
+pub(super) const HIDDEN: &str = "********";
 
 pub(super) fn run(args: &ShowConfigArgs, env: Env<'_>) -> Exit {
     let ask = async |pgpool: Pgpool<'_>| ask(&pgpool, &args.names).await;
@@ -82,12 +82,20 @@ impl Shared {
 }
 
 /// Tells whether a value is none that may be shown: by the parameter's name, or by what a command line holds.
-fn is_secret(name: &str, value: &str) -> bool {
+pub(super) fn is_secret(name: &str, value: &str) -> bool {
     let has = |text: &str, marks: &[&str]| {
         let text = text.to_lowercase();
         marks.iter().any(|mark| text.contains(mark))
     };
-    has(name, &["password", "passphrase", "authkey", "secret"]) || has(value, &["password="])
+    has(name, &["password", "passphrase", "authkey", "secret"]) || has(value, &["password="]) || has_login(value)
+}
+
+/// Tells whether there is an address with a login in it, `postgresql://user:password@host`.
+fn has_login(value: &str) -> bool {
+    value.split("://").skip(1).any(|behind| {
+        let authority = behind.split(['/', '?', ' ', '\'', '"']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
+    })
 }
 
 impl Answer for Config {
@@ -131,6 +139,8 @@ mod tests {
             ("ssl_passphrase_command", "echo x"),
             ("failover_command", "PGPASSWORD=x psql -c 1"),
             ("follow_primary_command", "psql 'host=a Password=x'"),
+            ("failover_command", "curl http://hook/%d; psql postgresql://u:x@h:5432/db -c 1"),
+            ("failover_command", "psql 'postgres://u:x@h'"),
         ] {
             assert!(is_secret(name, value), "{name} {value}");
         }
@@ -139,6 +149,8 @@ mod tests {
             ("ssl_key", "/etc/ssl/key.pem"),
             ("health_check_user", "postgres"),
             ("allow_clear_text_frontend_auth", "0"),
+            ("failover_command", "curl https://hook:8443/down?node=%d&mail=a@b"),
+            ("failover_command", "ssh postgres@%h; psql postgresql://u@h:5432/db"),
         ] {
             assert!(!is_secret(name, value), "{name} {value}");
         }

@@ -1,25 +1,27 @@
 //! Links to `pcpctl` beside Pgpool's own tools, on real servers: same words, same columns, and a truer exit code.
 
-use std::net::SocketAddr;
+mod every_tool;
+mod pair;
+mod watchdog;
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pcp_tests::{CTools, Cluster, Output, PCP_PASSWORD, PCP_USER, Session, Settings, Version, pcpctl, wait_until};
+use pcp_tests::{Session, Settings, Version, wait_until};
 
-use crate::support::{HEALTHY, add_recovery_functions, pcp_process};
+use self::every_tool::every_tool_is_compared_in_every_form;
+use self::pair::{Pair, Who};
+use self::watchdog::what_concerns_a_whole_watchdog_cluster_is_done_alike;
+use crate::support::{HEALTHY, add_recovery_functions};
 
 for_each_version!(
+    every_tool_is_compared_in_every_form,
+    what_concerns_a_whole_watchdog_cluster_is_done_alike,
     links_print_what_the_tools_print,
     links_change_what_the_tools_change,
     scripts_find_the_same_in_the_columns_of_both,
 );
-
-/// A server, its own tools, and links.
-struct Pair {
-    tools: CTools,
-    cluster: Cluster,
-}
 
 fn links_print_what_the_tools_print(version: Version) -> Result<()> {
     let pair = Pair::start(version, Settings::default())?;
@@ -106,7 +108,7 @@ fn links_change_what_the_tools_change(version: Version) -> Result<()> {
         pair.alike("pcp_invalidate_query_cache", &[], 7)?;
     }
     add_recovery_functions(&pair.cluster)?;
-    pair.promotes()?;
+    promotes(&pair)?;
     pair.succeeds(Who::Link, "pcp_stop_pgpool", &["-m", "fast"])?;
     wait_until("Pgpool to be gone", Duration::from_secs(15), || {
         let output = pair.run(Who::Link, "pcp_node_count", &[])?;
@@ -164,76 +166,12 @@ fn awk(script: &str, text: &str) -> Result<String> {
     Ok(String::from_utf8(awk.wait_with_output()?.stdout)?)
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Who {
-    Tool,
-    Link,
-}
-
-impl Pair {
-    fn start(version: Version, settings: Settings) -> Result<Self> {
-        let cluster = Cluster::start(version, settings)?;
-        Ok(Self { tools: CTools::start(version)?, cluster })
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.cluster.pgpool().pcp_address()
-    }
-
-    fn run(&self, who: Who, tool: &str, args: &[&str]) -> Result<Output> {
-        let address = self.address();
-        match who {
-            Who::Tool => self.tools.run(address, tool, args),
-            Who::Link => {
-                let (host, port) = (address.ip().to_string(), address.port().to_string());
-                let link = pcpctl!().named(tool).args(["-h", &host, "-p", &port, "-U", PCP_USER, "-w"]);
-                link.args(args).env("PCP_PASSWORD", PCP_PASSWORD).env("TZ", "UTC").run()
-            }
-        }
-    }
-
-    /// Runs the tool and then the link.
-    fn both(&self, tool: &str, args: &[&str]) -> Result<[Output; 2]> {
-        Ok([self.run(Who::Tool, tool, args)?, self.run(Who::Link, tool, args)?])
-    }
-
-    /// Compares what both print, until what moves by itself stood still for long enough; and checks the link's exit code.
-    fn alike(&self, tool: &str, args: &[&str], code: i32) -> Result<()> {
-        let what = format!("{tool} and its link to print the same for {args:?}");
-        wait_until(&what, Duration::from_secs(20), || {
-            let [tool, link] = self.both(tool, args)?;
-            ensure!(link.code == Some(code), "{link:?}");
-            ensure!((&tool.stdout, &tool.stderr) == (&link.stdout, &link.stderr), "\n{tool:#?}\n{link:#?}");
-            Ok(())
-        })
-    }
-
-    fn succeeds(&self, who: Who, tool: &str, args: &[&str]) -> Result<()> {
-        let output = self.run(who, tool, args)?;
-        let expected = (Some(0), format!("{tool} -- Command Successful\n"), String::new());
-        assert_eq!((output.code, output.stdout, output.stderr), expected, "{who:?} {tool} {args:?}");
-        Ok(())
-    }
-
-    /// Promotes node 1, and makes that known to Pgpool by the link.
-    fn promotes(&self) -> Result<()> {
-        self.cluster.promote_postgres(1)?;
-        self.changes(Who::Link, "pcp_promote_node", &["1"])?;
-        self.cluster.await_summary(&["0 down standby", "1 attached primary", "2 down standby"])?;
-        self.alike("pcp_promote_node", &["1"], 7)?;
-        self.changes(Who::Link, "pcp_attach_node", &["2"])?;
-        self.cluster.await_summary(&["0 down standby", "1 attached primary", "2 attached standby"])
-    }
-
-    /// Changes something, and waits until Pgpool has replaced its PCP process, which it does behind every change: a graceful
-    /// one that comes before that hangs, up to 4.4.
-    fn changes(&self, who: Who, tool: &str, args: &[&str]) -> Result<()> {
-        let before = pcp_process(&self.cluster)?;
-        self.succeeds(who, tool, args)?;
-        wait_until("the PCP process to be replaced", Duration::from_secs(30), || {
-            let now = pcp_process(&self.cluster)?;
-            ensure!(now != before && !now.is_empty(), "it is {now:?}");
-            Ok(())
-        })
-    }
+/// Promotes node 1, and makes that known to Pgpool by the link.
+fn promotes(pair: &Pair) -> Result<()> {
+    pair.cluster.promote_postgres(1)?;
+    pair.changes(Who::Link, "pcp_promote_node", &["1"])?;
+    pair.cluster.await_summary(&["0 down standby", "1 attached primary", "2 down standby"])?;
+    pair.alike("pcp_promote_node", &["1"], 7)?;
+    pair.changes(Who::Link, "pcp_attach_node", &["2"])?;
+    pair.cluster.await_summary(&["0 down standby", "1 attached primary", "2 attached standby"])
 }
