@@ -38,7 +38,7 @@ fn grow(place: &Place, nodes: usize) -> Result<()> {
              echo \"backend_flag$1 = 'ALLOW_TO_FAILOVER'\"
          }}
          {{
-             for id in $(seq 2 {}); do node $id 127.0.1.$id 1; done
+             for id in $(seq 2 {}); do node $id 127.0.1.$id {PORT}; done
              node {last} {standby} {PORT}
          }} >>pgpool.conf
          {{ echo up; echo up; for id in $(seq 2 {}); do echo down; done; echo up; }} >pgpool_status
