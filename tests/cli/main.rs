@@ -23,5 +23,6 @@ mod show;
 mod show_processes;
 mod support;
 mod terminal;
+mod threads;
 mod usage;
 mod watch;

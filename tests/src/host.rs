@@ -1,6 +1,7 @@
 //! One host of a cluster: a container that stays up while its services come and go.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -65,6 +66,26 @@ impl Host {
         Docker::new(["exec", &self.id].into_iter().chain(argv))
             .output()
             .with_context(|| format!("on {}", self.name))
+    }
+
+    /// Copy a file of this machine onto it.
+    ///
+    /// # Errors
+    ///
+    /// When Docker refuses, as for a file that is not there.
+    pub fn copy(&self, from: &Path, to: &str) -> Result<()> {
+        let from = from.to_str().context("a path that is not UTF-8")?;
+        Docker::new(["cp", "--quiet", from, &format!("{}:{to}", self.id)]).run().map(drop)
+    }
+
+    /// Return the process, on this machine, that holds its network and its files.
+    ///
+    /// # Errors
+    ///
+    /// When Docker refuses.
+    pub fn process(&self) -> Result<u32> {
+        let process = Docker::new(["inspect", "--format", "{{.State.Pid}}", &self.id]).run()?;
+        process.parse().with_context(|| format!("not a process id: {process:?}"))
     }
 
     /// Return everything its services have written to standard output and error.

@@ -13,6 +13,7 @@ mod exit;
 pub mod fuzz;
 mod guard;
 mod hold;
+mod local_zone;
 mod lock;
 mod log;
 mod output;

@@ -6,6 +6,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use pcp_proto::Text;
 
+use crate::local_zone::local_zone;
+
 /// The time zone of Pgpool's host.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerZone(TimeZone);
@@ -13,7 +15,7 @@ pub(crate) struct ServerZone(TimeZone);
 impl ServerZone {
     /// The zone of this host.
     pub(crate) fn local() -> Self {
-        Self(TimeZone::system())
+        Self(local_zone())
     }
 
     /// Returns the Unix seconds of a time such as `2026-11-21 23:56:49`; `None` for never, and for what is no time.

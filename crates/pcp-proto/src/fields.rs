@@ -1,8 +1,10 @@
 //! Reading a body.
 
+use std::ffi::CStr;
 use std::str::FromStr;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use memchr::memchr_iter;
 
 use crate::{DecodeError, Text};
 
@@ -24,9 +26,9 @@ impl Fields {
     ///
     /// [`DecodeError::MissingField`] where no NUL follows.
     pub fn text(&mut self, field: &'static str) -> Result<Text, DecodeError> {
-        let nul = self.rest.iter().position(|&byte| byte == 0).ok_or(DecodeError::MissingField { field })?;
-        let text = self.rest.split_to(nul);
-        let _nul = self.rest.split_to(1);
+        let length = self.peek(field)?.len();
+        let text = self.rest.split_to(length);
+        self.skip(0);
         Ok(Text::without_nul(text))
     }
 
@@ -36,10 +38,16 @@ impl Fields {
     ///
     /// [`DecodeError::MissingField`], and [`DecodeError::InvalidField`] where the string is not a number that fits `T`.
     pub fn number<T: FromStr>(&mut self, field: &'static str) -> Result<T, DecodeError> {
-        let value = self.text(field)?;
-        match value.as_str().and_then(|text| text.parse().ok()) {
-            Some(number) => Ok(number),
-            None => Err(DecodeError::InvalidField { field, value, expected: "a number in range" }),
+        let text = self.peek(field)?;
+        let length = text.len();
+        match std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
+            Some(number) => {
+                self.skip(length);
+                Ok(number)
+            }
+            None => {
+                Err(DecodeError::InvalidField { field, value: self.text(field)?, expected: "a number in range" })
+            }
         }
     }
 
@@ -49,12 +57,13 @@ impl Fields {
     ///
     /// [`DecodeError::MissingField`], and [`DecodeError::InvalidField`] where the string is neither `0` nor `1`.
     pub fn flag(&mut self, field: &'static str) -> Result<bool, DecodeError> {
-        let value = self.text(field)?;
-        match value.as_bytes() {
-            b"0" => Ok(false),
-            b"1" => Ok(true),
-            _ => Err(DecodeError::InvalidField { field, value, expected: "0 or 1" }),
-        }
+        let flag = match self.peek(field)? {
+            b"0" => false,
+            b"1" => true,
+            _ => return Err(DecodeError::InvalidField { field, value: self.text(field)?, expected: "0 or 1" }),
+        };
+        self.skip(1);
+        Ok(flag)
     }
 
     /// Reads the next `N` bytes.
@@ -74,8 +83,19 @@ impl Fields {
     ///
     /// [`DecodeError::UnexpectedWord`] where it is another, [`DecodeError::MissingField`] where there is none.
     pub fn word(&mut self, expected: &'static str) -> Result<(), DecodeError> {
-        let found = self.text("first word")?;
-        if found == expected { Ok(()) } else { Err(DecodeError::UnexpectedWord { expected, found }) }
+        match self.skip_word(expected)? {
+            true => Ok(()),
+            false => Err(DecodeError::UnexpectedWord { expected, found: self.text("first word")? }),
+        }
+    }
+
+    /// Skips the word that a reply begins with, where it is this one.
+    pub(crate) fn skip_word(&mut self, word: &str) -> Result<bool, DecodeError> {
+        let is_it = self.peek("first word")? == word.as_bytes();
+        if is_it {
+            self.skip(word.len());
+        }
+        Ok(is_it)
     }
 
     /// Returns what was not read.
@@ -85,7 +105,18 @@ impl Fields {
 
     /// Counts the NUL-terminated strings that are left.
     pub fn count(&self) -> usize {
-        self.rest.iter().filter(|&&byte| byte == 0).count()
+        memchr_iter(0, &self.rest).count()
+    }
+
+    /// Returns the next NUL-terminated string without reading it.
+    fn peek(&self, field: &'static str) -> Result<&[u8], DecodeError> {
+        let text = CStr::from_bytes_until_nul(&self.rest).map_err(|_| DecodeError::MissingField { field })?;
+        Ok(text.to_bytes())
+    }
+
+    /// Goes on behind a string of this length and its NUL.
+    fn skip(&mut self, length: usize) {
+        self.rest.advance(length.saturating_add(1));
     }
 
     /// Checks that nothing is left.

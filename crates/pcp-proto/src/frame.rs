@@ -108,6 +108,7 @@ impl<K: Kind> FrameDecoder<K> {
     /// A length that cannot be one: below 4, or above the cap. The header was taken off the buffer. The stream cannot be
     /// read on after either, and the error comes again.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame<K>>, FrameError> {
+        self.reserve_whole(buffer);
         self.take(HEADER, buffer);
         let mut header = &self.begun[..];
         let (Ok(kind), Ok(length)) = (header.try_get_u8(), header.try_get_u32()) else {
@@ -133,6 +134,18 @@ impl<K: Kind> FrameDecoder<K> {
     /// Returns how many bytes are held of a frame that is not whole yet.
     pub fn held(&self) -> usize {
         self.begun.len()
+    }
+
+    /// Makes room for a whole frame at once, where its header is there already and passes the cap. The length counts itself, but not
+    /// the type.
+    fn reserve_whole(&mut self, buffer: &[u8]) {
+        if let (true, Some((header, _))) = (self.begun.is_empty(), buffer.split_first_chunk::<HEADER>()) {
+            let [_kind, length @ ..] = *header;
+            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            if (LENGTH_FIELD..=self.max_length).contains(&length) {
+                self.begun.reserve_exact(length.saturating_add(1));
+            }
+        }
     }
 
     /// Takes what there is of the first `length` bytes of a frame.

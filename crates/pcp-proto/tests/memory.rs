@@ -4,7 +4,10 @@
 
 use allocation_counter::measure;
 use bytes::BytesMut;
-use pcp_proto::message::{Batch, ReadNodeInfo, WatchdogInfo};
+use pcp_proto::message::{
+    AttachNode, Batch, DetachNode, DetachNodeGracefully, ReadHealthCheckStats, ReadNodeCount, ReadNodeInfo,
+    ReadPoolStatus, ReadProcessCount, ReadProcessInfo, ReadWatchdogInfo, RecoverNode, Request, WatchdogInfo,
+};
 use pcp_proto::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -63,6 +66,32 @@ proptest! {
         });
         prop_assert!(held.bytes_max <= (MAX_REPLY + READ + 1024) as u64, "{} bytes", held.bytes_max);
     }
+}
+
+fn write<R: Request>(request: R, out: &mut BytesMut) {
+    Request::encode(&request).encode(out);
+}
+
+/// What is asked of nodes, and what is asked over and over, goes into a buffer that has room without an allocation.
+#[test]
+fn requests_are_written_without_an_allocation() {
+    let node = NodeId::MAX;
+    let mut out = BytesMut::with_capacity(256);
+    let written = measure(|| {
+        write(AttachNode { node }, &mut out);
+        write(DetachNode { node }, &mut out);
+        write(DetachNodeGracefully { node }, &mut out);
+        write(RecoverNode { node }, &mut out);
+        write(ReadHealthCheckStats { node }, &mut out);
+        write(ReadNodeInfo::Node(node), &mut out);
+        write(ReadNodeInfo::All, &mut out);
+        write(ReadNodeCount, &mut out);
+        write(ReadPoolStatus, &mut out);
+        write(ReadProcessCount, &mut out);
+        write(ReadProcessInfo::All, &mut out);
+        write(ReadWatchdogInfo::All, &mut out);
+    });
+    assert_eq!((written.count_total, out.len()), (0, 95));
 }
 
 /// Whoever keeps a small frame must not keep a large one alive with it: a server could send a megabyte of notice

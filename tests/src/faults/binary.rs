@@ -34,7 +34,7 @@ use crate::{Output, Pcpctl};
 /// more to do than it can takes to start a process and to see its end.
 const GRACE: Duration = Duration::from_millis(2000);
 /// A process mostly waits.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 24;
 
 /// Ports of 127.0.0.1 that answer as PostgreSQL does, and are no PostgreSQL.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{ConnectionArgs, HelpArg, LiveArg, NodeArg, VerboseArg, ZoneArg, ends_after};
+use super::{ConnectionArgs, HelpArg, Lazy, LiveArg, NodeArg, VerboseArg, ZoneArg, ends_after};
 use crate::cmd::Range;
 
 /// What a check's exit codes and ranges mean, as a literal that can stand behind its examples.
@@ -29,10 +29,6 @@ const CHECK_HELP: &str = concat!(
     nagios_codes!()
 );
 
-/// Check a Pgpool as a Nagios plugin does: one line of status, performance data, and an exit code.
-///
-/// For Nagios, Icinga and their kin, and as an exec probe of Kubernetes. None makes Pgpool connect to a backend,
-/// unless --live asks for it, and none needs a slot of its pool: they answer while SQL cannot.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CHECK_HELP)]
 pub(crate) struct CheckArgs {
@@ -44,20 +40,39 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckCommand {
-    Ping(PingArgs),
-    Nodes(NodesArgs),
-    Primary(PrimaryArgs),
-    Watchdog(WatchdogArgs),
-    Pool(PoolArgs),
-    Health(HealthArgs),
+    /// Check that Pgpool takes a login and answers.
+    ///
+    /// The ranges are of the seconds that it takes.
+    Ping(Lazy<PingArgs>),
+    /// Check that no node is down.
+    ///
+    /// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for
+    /// its first session is up; one in quarantine is not.
+    Nodes(Lazy<NodesArgs>),
+    /// Check that exactly one node is the primary and up, the same on every Pgpool.
+    ///
+    /// None, several, one that is down, or different ones are CRITICAL.
+    Primary(Lazy<PrimaryArgs>),
+    /// Check that the watchdog has a quorum, one leader, and all its members.
+    ///
+    /// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum
+    /// and no leader are CRITICAL, a quorum on the edge is WARNING.
+    Watchdog(Lazy<WatchdogArgs>),
+    /// Check that child processes are left for further clients.
+    ///
+    /// The ranges are of the percentage of them that serve a client; WARNING is 80 and CRITICAL 95 unless said otherwise.
+    Pool(Lazy<PoolArgs>),
+    /// Check that Pgpool's own health checks of the nodes succeed.
+    ///
+    /// The ranges are of the seconds since the last check that succeeded, of the nodes that are up; WARNING is three
+    /// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL.
+    /// Since Pgpool 4.2; UNKNOWN where health checks are off.
+    Health(Lazy<HealthArgs>),
 }
 
 const PING_HELP: &str =
     concat!("Examples:\n", "  pcpctl check ping -h pgpool1 -W 1 -C 3       seconds\n\n", nagios_codes!());
 
-/// Check that Pgpool takes a login and answers.
-///
-/// The ranges are of the seconds that it takes.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = PING_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct PingArgs {
@@ -74,10 +89,6 @@ const NODES_HELP: &str = concat!(
     nagios_codes!()
 );
 
-/// Check that no node is down.
-///
-/// The ranges are of the number of nodes that are not up; WARNING is 0 unless said otherwise. A node that waits for
-/// its first session is up; one in quarantine is not.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = NODES_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct NodesArgs {
@@ -99,9 +110,6 @@ const PRIMARY_HELP: &str = concat!(
     nagios_codes!()
 );
 
-/// Check that exactly one node is the primary and up, the same on every Pgpool.
-///
-/// None, several, one that is down, or different ones are CRITICAL.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = PRIMARY_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct PrimaryArgs {
@@ -121,10 +129,6 @@ const WATCHDOG_HELP: &str = concat!(
     nagios_codes!()
 );
 
-/// Check that the watchdog has a quorum, one leader, and all its members.
-///
-/// The ranges are of the number of members that are lost or shut down; WARNING is 0 unless said otherwise. No quorum
-/// and no leader are CRITICAL, a quorum on the edge is WARNING.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = WATCHDOG_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct WatchdogArgs {
@@ -140,9 +144,6 @@ const POOL_HELP: &str = concat!(
     nagios_codes!()
 );
 
-/// Check that child processes are left for further clients.
-///
-/// The ranges are of the percentage of them that serve a client; WARNING is 80 and CRITICAL 95 unless said otherwise.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = POOL_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct PoolArgs {
@@ -158,11 +159,6 @@ const HEALTH_HELP: &str = concat!(
     nagios_codes!()
 );
 
-/// Check that Pgpool's own health checks of the nodes succeed.
-///
-/// The ranges are of the seconds since the last check that succeeded, of the nodes that are up; WARNING is three
-/// health_check_periods and a health_check_timeout unless said otherwise. A node whose last check failed is CRITICAL.
-/// Since Pgpool 4.2; UNKNOWN where health checks are off.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = HEALTH_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct HealthArgs {

@@ -22,14 +22,6 @@ const DOCTOR_HELP: &str = concat!(
     "  10   some Pgpools were read, and others were not"
 );
 
-/// Look for what would make hooks fail, and for settings that work against them. Changes nothing.
-///
-/// Reads the password file, logs in to every Pgpool, judges its settings by docs/efm.md, compares the Pgpools, and
-/// looks for the node behind every address that EFM uses: those given here, those of [nodes] in the configuration,
-/// and those that `efm cluster-status-json` shows where its cluster is known. With --efm-properties it checks that
-/// file too, and tries each hook's line as far as that can be done without calling Pgpool.
-///
-/// Run it as the user that runs the hooks, on each EFM node: sudo -u efm pcpctl doctor
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = DOCTOR_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct DoctorArgs {

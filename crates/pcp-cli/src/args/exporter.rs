@@ -24,10 +24,6 @@ kept open. docs/exporter.md lists every metric.
 Exit codes: 0 ended by SIGTERM or SIGINT, or --once is done; 2 usage; 3 the configuration, the password file, the \
 address or the file cannot be used.";
 
-/// Serve metrics of one or several Pgpools to Prometheus, from PCP alone: they are there while SQL is dead.
-///
-/// Names of pgpool2_exporter are kept where the meaning is the same. Needs no database user and takes no slot of the
-/// pool. Pgpool is never made to connect to a backend, unless --live asks for it.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = AFTER, mut_arg("deadline", |arg| ends_after(arg, "8s for each scrape")))]
 pub(crate) struct ExporterArgs {

@@ -15,16 +15,6 @@ const FOLLOW_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Attach a node that Pgpool set down in a change of primary, if it is a standby of the new one.
-///
-/// For pgpool.conf: follow_primary_command = '/usr/bin/pcpctl follow -U USER --passfile FILE %d %P %m'
-/// (follow_master_command up to 4.1). It speaks to the Pgpool that called it, over its local socket or localhost,
-/// and to no other that the configuration names.
-///
-/// The old and the new primary are left alone. The node is attached when its PostgreSQL answers, and, where it may be
-/// the old primary itself (%P is -1, or is the new primary), only when it is proven to be in recovery: by [postgres]
-/// in the configuration, by EFM on this host where [efm] names its cluster, or by Pgpool since 4.3 with health checks
-/// on.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = FOLLOW_HELP, mut_arg("deadline", |arg| ends_after(arg, "30s")))]
 pub(crate) struct FollowArgs {

@@ -15,9 +15,6 @@ const HOLD_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Mark a node as under maintenance: reconcile on this host leaves it alone. Without NODE, list the marks.
-///
-/// The mark is kept on this host only. attach, detach and promote do what they are told all the same.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = HOLD_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct HoldArgs {
@@ -36,7 +33,6 @@ pub(crate) struct HoldArgs {
 
 const RELEASE_HELP: &str = concat!("Examples:\n", "  pcpctl release 10.0.0.3\n\n", exit_codes!());
 
-/// Take away the mark that `hold` has set.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = RELEASE_HELP, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ReleaseArgs {

@@ -6,10 +6,6 @@ use clap::{Args, Subcommand};
 
 use super::HelpArg;
 
-/// Install, or remove, links to this program under the names of Pgpool's pcp_* tools.
-///
-/// A link behaves as the tool whose name it has: same options, same output, but its exit code tells the truth, and attach,
-/// detach and promote are read back. EFM takes the directory as its pgpool.bin.
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,

@@ -17,11 +17,6 @@ const RECOVER_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Have Pgpool rebuild a node from the primary, start it and attach it; follow that to its end.
-///
-/// Pgpool runs its recovery_1st_stage_command, which replaces the node's data, and pgpool_remote_start; success is a node
-/// that was read back as up. One Pgpool does it: several are refused. A node that is up, or whose PostgreSQL answers, is
-/// refused. It takes as long as a base backup; --deadline is 2h unless set. Ended early, Pgpool goes on with it.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = RECOVER_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "2h")))]
 pub(crate) struct RecoverArgs {
@@ -45,11 +40,6 @@ const SWITCHOVER_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Have Pgpool detach its primary and promote another node by its failover_command, and verify that it is the primary.
-///
-/// Since Pgpool 4.3. For clusters that Pgpool itself leads: where failover_command is empty, as under a failover
-/// manager, it is refused, for it would leave no primary. One Pgpool does it: several are refused. Nodes that were up and
-/// did not come back are named, with exit code 10. The old primary stays detached; pcpctl recover rebuilds it.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = SWITCHOVER_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "2m")))]
 pub(crate) struct SwitchoverArgs {
@@ -74,10 +64,6 @@ const STOP_PGPOOL_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Stop Pgpool, and verify that its PCP port is closed.
-///
-/// Of several Pgpools none is stopped unless --scope cluster says that they are one watchdog cluster: a member is asked
-/// then, and every one that is named has to be gone.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = STOP_PGPOOL_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "60s")))]
 pub(crate) struct StopPgpoolArgs {
@@ -103,11 +89,6 @@ const RELOAD_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Have Pgpool read its configuration files again, and tell which parameters changed by it.
-///
-/// Since Pgpool 4.2. Pgpool answers before it has read anything, and a file with a mistake changes nothing. So name what
-/// has to be shown afterwards: with --expect, success is a value that was read back. Without it, success means that Pgpool
-/// took the request. Several Pgpools reload at the same time.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = RELOAD_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct ReloadArgs {
@@ -133,10 +114,6 @@ const ROTATE_LOG_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Have Pgpool begin a new log file.
-///
-/// Since Pgpool 4.6, with logging_collector. Success means that Pgpool took the request: only its log directory shows the
-/// file. Several Pgpools are asked at the same time.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = ROTATE_LOG_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct RotateLogArgs {
@@ -152,10 +129,6 @@ pub(crate) struct RotateLogArgs {
 const INVALIDATE_CACHE_HELP: &str =
     concat!("Examples:\n", "  pcpctl invalidate-cache -h pgpool1,pgpool2\n\n", exit_codes!());
 
-/// Have Pgpool drop everything in its query cache.
-///
-/// Since Pgpool 4.6, with memory_cache_enabled. Success means that Pgpool took the request: each of its children drops its
-/// part before its next query, and nothing shows it over PCP. Several Pgpools are asked at the same time.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = INVALIDATE_CACHE_HELP, mut_arg("deadline", |arg| ends_after_alone(arg, "8s")))]
 pub(crate) struct InvalidateCacheArgs {

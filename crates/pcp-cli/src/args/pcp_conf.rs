@@ -6,7 +6,6 @@ use clap::{Args, Subcommand};
 
 use super::HelpArg;
 
-/// Make and check lines of pcp.conf, the file of PCP's users. No Pgpool is asked.
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,

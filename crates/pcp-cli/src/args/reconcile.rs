@@ -26,15 +26,6 @@ const RECONCILE_HELP: &str = concat!(
     exit_codes!()
 );
 
-/// Make every Pgpool show each node as EFM, or a file, says, and verify it. Nodes that neither names are left alone.
-///
-/// Where all is well, each Pgpool is asked once and nothing else is done. For lost hook calls, rebooted nodes, and a
-/// Pgpool that started with a stale pgpool_status; by a timer, after Pgpool's start, or as EFM's custom monitor:
-/// script.custom.monitor=/usr/bin/pcpctl reconcile --efm CLUSTER --monitor
-///
-/// EFM is asked twice, at least 2 s apart, and believed only where an isolated host could not see the same: one
-/// primary with its database UP, nobody promoting, a majority of the members there, and the same both times. Else
-/// nothing is done, exit 7. Nodes that `pcpctl hold` holds on this host are passed over, and the verdict names them.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true,
     group(ArgGroup::new("truth").args(["desired", "efm"]).required(true)), after_help = RECONCILE_HELP, mut_arg("deadline", |arg| ends_after(arg, "30s; with --monitor 20s")))]

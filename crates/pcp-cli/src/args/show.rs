@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::values::NodeArg;
-use super::{HelpArg, ReadArgs, ends_after};
+use super::{HelpArg, Lazy, ReadArgs, ends_after};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,10 +14,6 @@ Examples:
   pcpctl show processes --summary
   pcpctl show config 'health*'";
 
-/// Show what Pgpool knows.
-///
-/// Nothing is changed. Several Pgpools (-h a,b) are asked at the same time. With -o json the shapes are those of
-/// docs/json.md.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
@@ -29,12 +25,39 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShowCommand {
-    Nodes(ShowNodesArgs),
-    Node(ShowNodeArgs),
-    Health(ShowHealthArgs),
-    Processes(ShowProcessesArgs),
-    Config(ShowConfigArgs),
-    Watchdog(ShowWatchdogArgs),
+    /// Show the nodes: Pgpool's view, and PostgreSQL's own state where Pgpool asks for it.
+    ///
+    /// "waiting" means up: no session has used the node yet. PG STATUS and PG ROLE are what PostgreSQL itself answers
+    /// Pgpool at this moment: since 4.3, and only with health checks on. Where the two disagree, a line below says so. A
+    /// node that does not answer Pgpool hides only its own columns.
+    ///
+    /// DELAY is what a standby is behind, in bytes of write-ahead log, or as time where Pgpool measures that (since 4.4, by
+    /// delay_threshold_by_time). Columns that a narrow terminal has no room for are named; a pipe gets all.
+    Nodes(Lazy<ShowNodesArgs>),
+    /// Show all that Pgpool knows of one node: state, replication, health checks, its settings.
+    ///
+    /// Since 4.3, and with health checks on, Pgpool connects to the node to answer: a host that swallows packets costs
+    /// up to connect_timeout, and then only what needs that connection is missing.
+    Node(Lazy<ShowNodeArgs>),
+    /// Show the health check statistics of the nodes, or of one. Needs Pgpool 4.2 or later.
+    ///
+    /// Answered from memory: no node is connected to. Counters count since Pgpool's start; RETRIES are those of all checks
+    /// and the most that one needed. Pgpool tells times of its own host, and not its zone.
+    Health(Lazy<ShowHealthArgs>),
+    /// Show Pgpool's children and their clients, with a summary: busy, idle, free, pool slots, by database and by user.
+    ///
+    /// Works while all children are busy and SQL has to wait. Listed are children with a client that fit the filters; the
+    /// summary counts all children. Which of them are idle is told since 4.3; where clients come from, and their last
+    /// statement, since 4.7. Pgpool tells times of its own host, and since 4.3 not its zone.
+    Processes(Lazy<ShowProcessesArgs>),
+    /// Show the parameters that Pgpool lists, or those that fit, or what differs between several Pgpools.
+    ///
+    /// These are the values that Pgpool runs with, not those of its file, and not all parameters there are. Passwords,
+    /// passphrases and keys are shown as ******** where they are set. Exit code 1: no parameter fits; with --diff: some
+    /// differ.
+    Config(Lazy<ShowConfigArgs>),
+    /// Show the members of the watchdog's cluster, as the Pgpool that is asked sees them.
+    Watchdog(Lazy<ShowWatchdogArgs>),
 }
 
 const NODES_EXAMPLES: &str = "\
@@ -42,14 +65,6 @@ Examples:
   pcpctl show nodes -h pgpool1,pgpool2
   pcpctl show nodes -o json | jq '.pgpools[].nodes[] | select(.attached | not) | .host'";
 
-/// Show the nodes: Pgpool's view, and PostgreSQL's own state where Pgpool asks for it.
-///
-/// "waiting" means up: no session has used the node yet. PG STATUS and PG ROLE are what PostgreSQL itself answers
-/// Pgpool at this moment: since 4.3, and only with health checks on. Where the two disagree, a line below says so. A
-/// node that does not answer Pgpool hides only its own columns.
-///
-/// DELAY is what a standby is behind, in bytes of write-ahead log, or as time where Pgpool measures that (since 4.4, by
-/// delay_threshold_by_time). Columns that a narrow terminal has no room for are named; a pipe gets all.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = NODES_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowNodesArgs {
@@ -65,10 +80,6 @@ Examples:
   pcpctl show node 2 -h pgpool1,pgpool2      the id must mean a node on each
   pcpctl show node pg3:5432 -o json";
 
-/// Show all that Pgpool knows of one node: state, replication, health checks, its settings.
-///
-/// Since 4.3, and with health checks on, Pgpool connects to the node to answer: a host that swallows packets costs
-/// up to connect_timeout, and then only what needs that connection is missing.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = NODE_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowNodeArgs {
@@ -89,10 +100,6 @@ Examples:
   pcpctl show health
   pcpctl show health 10.0.0.3 -o json | jq '.pgpools[].nodes[].average_duration_ms'";
 
-/// Show the health check statistics of the nodes, or of one. Needs Pgpool 4.2 or later.
-///
-/// Answered from memory: no node is connected to. Counters count since Pgpool's start; RETRIES are those of all checks
-/// and the most that one needed. Pgpool tells times of its own host, and not its zone.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = HEALTH_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowHealthArgs {
@@ -116,11 +123,6 @@ Examples:
   pcpctl show processes 16674                        every slot of one child's pools
   pcpctl show processes -o json | jq '.pgpools[].summary.free'";
 
-/// Show Pgpool's children and their clients, with a summary: busy, idle, free, pool slots, by database and by user.
-///
-/// Works while all children are busy and SQL has to wait. Listed are children with a client that fit the filters; the
-/// summary counts all children. Which of them are idle is told since 4.3; where clients come from, and their last
-/// statement, since 4.7. Pgpool tells times of its own host, and since 4.3 not its zone.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = PROCESSES_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowProcessesArgs {
@@ -178,11 +180,6 @@ Examples:
   pcpctl show config --diff -h pgpool1,pgpool2,pgpool3
   pcpctl show config -o json | jq '.pgpools[].parameters | map({(.name): .value}) | add'";
 
-/// Show the parameters that Pgpool lists, or those that fit, or what differs between several Pgpools.
-///
-/// These are the values that Pgpool runs with, not those of its file, and not all parameters there are. Passwords,
-/// passphrases and keys are shown as ******** where they are set. Exit code 1: no parameter fits; with --diff: some
-/// differ.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = CONFIG_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowConfigArgs {
@@ -203,7 +200,6 @@ Examples:
   pcpctl show watchdog -h pgpool1,pgpool2,pgpool3     does each see the same leader?
   pcpctl show watchdog -o json | jq -e '.pgpools[].quorum == \"exists\"'";
 
-/// Show the members of the watchdog's cluster, as the Pgpool that is asked sees them.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = WATCHDOG_EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "8s")))]
 pub(crate) struct ShowWatchdogArgs {

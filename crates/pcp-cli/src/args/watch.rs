@@ -16,14 +16,6 @@ Examples:
 Exit codes: 0 when it is ended by q, Ctrl-C, --deadline or a reader that has gone;
 3 configuration or password file; 5 every Pgpool refuses the login; 143 by SIGTERM";
 
-/// Watch the nodes of one or several Pgpools, and what changes.
-///
-/// On a terminal the view is redrawn in place, with what has changed marked by * for 10 s, the Pgpools side by side
-/// where they disagree, and the last changes with their times below. q or Ctrl-C ends it. Elsewhere each change is a
-/// line, and with -o json an event of docs/json.md, after the present state.
-///
-/// Each look is a connection of its own, closed at once, and asks Pgpool's memory only: no node is connected to, and
-/// no change of others is held up. A Pgpool that goes away is said to be gone and looked for until it is back.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXAMPLES, mut_arg("deadline", |arg| ends_after(arg, "none")))]
 pub(crate) struct WatchArgs {

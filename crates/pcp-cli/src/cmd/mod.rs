@@ -70,28 +70,28 @@ pub(crate) fn run(cli: Cli, env: Env<'_>) -> Exit {
         Command::Reload(args) => operate::ended(operate::reload(&args, env)),
         Command::RotateLog(args) => operate::ended(operate::rotate_log(&args, env)),
         Command::InvalidateCache(args) => operate::ended(operate::invalidate_cache(&args, env)),
-        Command::PcpConf(args) => match args.what {
-            PcpConfCommand::Hash(args) => pcp_conf::hash(&args),
-            PcpConfCommand::Verify(args) => pcp_conf::verify(&args),
+        Command::PcpConf(args) => match &args.what {
+            PcpConfCommand::Hash(args) => pcp_conf::hash(args),
+            PcpConfCommand::Verify(args) => pcp_conf::verify(args),
         },
         Command::Completions(args) => completions::run(args.shell),
         Command::Links(args) => links::run(&args),
         Command::IsPrimary(args) => is_primary::run(&args, env),
-        Command::Show(args) => match args.what {
-            ShowCommand::Nodes(args) => show_nodes::run(&args, env),
-            ShowCommand::Node(args) => show_node::run(&args, env),
-            ShowCommand::Health(args) => show_health::run(&args, env),
-            ShowCommand::Processes(args) => show_processes::run(&args, env),
-            ShowCommand::Config(args) => show_config::run(&args, env),
-            ShowCommand::Watchdog(args) => show_watchdog::run(&args, env),
+        Command::Show(args) => match &args.what {
+            ShowCommand::Nodes(args) => show_nodes::run(args, env),
+            ShowCommand::Node(args) => show_node::run(args, env),
+            ShowCommand::Health(args) => show_health::run(args, env),
+            ShowCommand::Processes(args) => show_processes::run(args, env),
+            ShowCommand::Config(args) => show_config::run(args, env),
+            ShowCommand::Watchdog(args) => show_watchdog::run(args, env),
         },
         Command::Doctor(args) => doctor::run(&args, env),
         Command::Check(args) => check::run(&args, env),
         Command::Exporter(args) => exporter::run(&args, env),
         Command::Watch(args) => watch::run(&args, env),
-        Command::Sandbox(args) => match args.what {
-            SandboxCommand::Serve(args) => sandbox_serve::run(&args),
-            SandboxCommand::Drill(args) => sandbox_drill::run(&args),
+        Command::Sandbox(args) => match &args.what {
+            SandboxCommand::Serve(args) => sandbox_serve::run(args),
+            SandboxCommand::Drill(args) => sandbox_drill::run(args),
         },
     }
 }

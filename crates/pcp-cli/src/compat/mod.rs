@@ -59,12 +59,15 @@ fn connected(tool: Tool, arguments: &Arguments, choices: Choices, env: Env<'_>) 
         Ok(login) => login,
         Err(end) => return end,
     };
-    let late = match arguments.request {
-        Request::Read(_) => Exit::Unreachable,
-        Request::Change(..) | Request::Order(_) => Exit::NotVerified,
+    // What only reads has nothing but the server and the resolver to wait for, and their bounds are the runtime's own: it
+    // starts no thread.
+    let _guard = match arguments.request {
+        Request::Read(_) => None,
+        Request::Change(..) | Request::Order(_) => {
+            let late = End::before_login(Exit::NotVerified).exit(choices.exit_codes);
+            Some(Guard::start(login.settings.limit, late))
+        }
     };
-    let late = End::before_login(late).exit(choices.exit_codes);
-    let _guard = Guard::start(login.settings.limit, late);
     let run = Run::new(tool, arguments, choices, login);
     run_to_end(run.run()).unwrap_or_else(|error| {
         output::err_line(format_args!("{}: cannot start: {error}", tool.name()));

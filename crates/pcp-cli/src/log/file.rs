@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::record::Record;
 use super::writer::Sink;
+use crate::local_zone::local_zone;
 
 /// Opens a file to append to. One that is created may be read by its group; a symbolic link, which somebody may have
 /// laid there, is not followed, and nothing but a plain file is opened.
@@ -26,7 +27,7 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Sink>> {
         Err(error) => return Err(error.into()),
     };
     match file.metadata()?.is_file() {
-        true => Ok(Box::new(LogFile { file, zone: TimeZone::system() })),
+        true => Ok(Box::new(LogFile { file, zone: local_zone() })),
         false => Err(io::Error::other("it is not a plain file")),
     }
 }

@@ -1,7 +1,8 @@
 //! Amounts and times as people read them.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+
+use crate::local_zone::local_zone;
 
 /// Shows an amount of bytes.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -24,12 +25,12 @@ pub(crate) fn local_time(unix_seconds: i64) -> String {
 
 /// As [`local_time`].
 pub(crate) fn instant(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
+    time.to_zoned(local_zone()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
 }
 
 /// As [`local_time`], without what it shares with a moment that is shown whole beside it: zone, and date.
 pub(crate) fn time_of_day(time: Timestamp, now: Timestamp) -> String {
-    let [time, now] = [time, now].map(|time| time.to_zoned(TimeZone::system()));
+    let [time, now] = [time, now].map(|time| time.to_zoned(local_zone()));
     let format = if time.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
     time.strftime(format).to_string()
 }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail so")]
 
+pub(crate) mod counted;
+pub(crate) mod slow;
+
 use pcp_client::sandbox::{Age, Sandbox, World};
 use pcp_client::{Connect, Deadline, Error, Evidence, Node, Recovery};
 use pcp_proto::{Credentials, NodeId};

@@ -1,4 +1,4 @@
-use super::{Accepted, Body, Request, only_node_id};
+use super::{Accepted, Request, node_id_body, only_node_id};
 use crate::{DecodeError, Frame, NodeId, ReplyKind, RequestKind};
 
 /// Detaches a node once its sessions have ended: Pgpool takes no new sessions until then. Since 3.5.
@@ -25,7 +25,7 @@ impl Request for DetachNodeGracefully {
     type Reply = Accepted;
 
     fn encode(&self) -> Frame<RequestKind> {
-        Body::empty().shown(self.node).frame(Self::KIND)
+        Frame::new(Self::KIND, node_id_body(self.node))
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {

@@ -1,4 +1,4 @@
-use super::{Body, COMPLETE, NodeRole, NodeStatus, Query, Reply, Request, complete, only_node_id};
+use super::{Body, COMPLETE, NodeRole, NodeStatus, Query, Reply, Request, complete, node_id_body, only_node_id};
 use crate::{DecodeError, Frame, NodeId, Release, ReplyKind, RequestKind, Text};
 
 /// Asks for the health check statistics of a node. Since 4.2; an older server drops the connection.
@@ -18,7 +18,7 @@ impl Request for ReadHealthCheckStats {
     type Reply = HealthCheckStats;
 
     fn encode(&self) -> Frame<RequestKind> {
-        Body::empty().shown(self.node).frame(Self::KIND)
+        Frame::new(Self::KIND, node_id_body(self.node))
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {

@@ -74,7 +74,7 @@ mod stop_pgpool;
 mod table;
 mod watchdog_info;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 pub use attach_node::AttachNode;
 pub use batch::{Batch, Outgoing, QueryBatch};
@@ -220,8 +220,10 @@ fn rows<'a>(
 /// Returns a row, or `None` where the frame is the `ArraySize` or the `CommandComplete` frame around rows.
 fn row(frame: &Frame<ReplyKind>, word: &'static str) -> Result<Option<Fields>, DecodeError> {
     let mut fields = Fields::new(&frame.body);
+    if fields.skip_word(word)? {
+        return Ok(Some(fields));
+    }
     match fields.text("first word")? {
-        found if found == word => Ok(Some(fields)),
         found if found == ARRAY_SIZE => Ok(None),
         found if found == COMPLETE => fields.finish().map(|()| None),
         found => Err(DecodeError::UnexpectedWord { expected: word, found }),
@@ -253,6 +255,38 @@ fn only_node_id(frame: &Frame<RequestKind>, kind: RequestKind) -> Result<NodeId,
     let node = node_id(&mut fields)?;
     fields.finish()?;
     Ok(node)
+}
+
+/// The body of requests that ask for everything, not for one number.
+const ALL: &[u8] = b"-1\0";
+
+/// Returns a node id as requests hold it, without allocating: most requests are about a node.
+fn node_id_body(node: NodeId) -> Bytes {
+    static BODIES: [[u8; 4]; 128] = node_id_bodies();
+    let length = match node.get() {
+        0..10 => 2,
+        10..100 => 3,
+        _ => 4,
+    };
+    let body = BODIES.get(usize::from(node)).and_then(|body| body.get(..length));
+    Bytes::from_static(body.unwrap_or_default())
+}
+
+/// Writes every node id, with the NUL behind it.
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "the compiler runs this")]
+const fn node_id_bodies() -> [[u8; 4]; 128] {
+    let mut bodies = [[0; 4]; 128];
+    let mut id = 0;
+    while id < 128_u8 {
+        let (tens, units) = (b'0' + id / 10 % 10, b'0' + id % 10);
+        bodies[id as usize] = match id {
+            0..10 => [units, 0, 0, 0],
+            10..100 => [tens, units, 0, 0],
+            _ => [b'1', tens, units, 0],
+        };
+        id += 1;
+    }
+    bodies
 }
 
 /// Reads a letter without a NUL, the last field of a request, and returns what it stands for.
@@ -313,8 +347,6 @@ const PADDING: &[u8] = b"\0";
 
 #[cfg(test)]
 pub(crate) mod test {
-    use bytes::Bytes;
-
     use super::*;
 
     /// Cuts recorded or written-down bytes into frames.
@@ -338,6 +370,14 @@ pub(crate) mod test {
     pub(crate) fn golden<R: Request + PartialEq + std::fmt::Debug>(request: &R, bytes: &[u8]) {
         assert_eq!(request.encode().to_bytes(), bytes);
         assert_eq!(R::decode(&frames(bytes)[0]).as_ref(), Ok(request));
+    }
+
+    #[test]
+    fn every_node_id_is_written_as_it_is_shown() {
+        for id in 0..=usize::from(NodeId::MAX) {
+            let node = id.try_into().unwrap();
+            assert_eq!(node_id_body(node), format!("{id}\0"));
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use std::fmt;
 
 use super::{
-    ARRAY_SIZE, Body, COMPLETE, Query, Reply, Request, Rows, complete, is_last, node_id, request, row, rows,
+    ALL, ARRAY_SIZE, Body, COMPLETE, Query, Reply, Request, Rows, complete, is_last, node_id, node_id_body,
+    request, row, rows,
 };
 use crate::{DecodeError, Fields, Frame, NodeId, Release, ReplyKind, RequestKind, Requirement, ServerAge, Text};
 
@@ -34,12 +35,10 @@ impl Request for ReadNodeInfo {
     type Reply = NodeInfos;
 
     fn encode(&self) -> Frame<RequestKind> {
-        let body = Body::empty();
-        match self {
-            Self::Node(id) => body.shown(id),
-            Self::All => body.shown(-1),
+        match *self {
+            Self::Node(id) => Frame::new(Self::KIND, node_id_body(id)),
+            Self::All => Frame::new(Self::KIND, ALL),
         }
-        .frame(Self::KIND)
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {

@@ -29,10 +29,9 @@ impl Request for ReadProcessInfo {
 
     fn encode(&self) -> Frame<RequestKind> {
         match self {
-            Self::Process(pid) => Body::empty().shown(pid),
-            Self::All => Body::empty().shown(0),
+            Self::Process(pid) => Body::empty().shown(pid).frame(Self::KIND),
+            Self::All => Frame::new(Self::KIND, &b"0\0"[..]),
         }
-        .frame(Self::KIND)
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {

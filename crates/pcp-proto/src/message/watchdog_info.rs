@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
-use super::{Body, COMPLETE, Query, Reply, Request, complete, request};
+use super::{ALL, Body, COMPLETE, Query, Reply, Request, complete, request};
 use crate::{DecodeError, Frame, ReplyKind, RequestKind, Text};
 
 /// The most members that are read; Pgpool has room for 128.
@@ -28,10 +28,9 @@ impl Request for ReadWatchdogInfo {
 
     fn encode(&self) -> Frame<RequestKind> {
         match self {
-            Self::All => Body::empty().shown(-1),
-            Self::Member(index) => Body::empty().shown(index),
+            Self::All => Frame::new(Self::KIND, ALL),
+            Self::Member(index) => Body::empty().shown(index).frame(Self::KIND),
         }
-        .frame(Self::KIND)
     }
 
     fn decode(frame: &Frame<RequestKind>) -> Result<Self, DecodeError> {

@@ -1,25 +1,21 @@
-//! Local time, as libc finds it.
+//! The time zone of this host, as libc finds it.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Shows a time in the local time zone.
-pub(super) fn local_time(seconds: i64) -> String {
+/// Returns the zone that `TZ` names, or the machine's; UTC where there is none.
+///
+/// [`TimeZone::system`] would list every zone that this host has to learn the name of one; this reads one file.
+pub(crate) fn local_zone() -> TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
-    let zone = ZONE.get_or_init(|| zone(std::env::var_os("TZ").as_deref(), Path::new("/usr/share/zoneinfo")));
-    match Timestamp::from_second(seconds) {
-        Ok(time) => time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        Err(_) => seconds.to_string(),
-    }
+    let zone = || zone(std::env::var_os("TZ").as_deref(), Path::new("/usr/share/zoneinfo"));
+    ZONE.get_or_init(zone).clone()
 }
 
-/// Finds the zone that `TZ` names, or the machine's; UTC where there is none. Unlike a whole data base of zones this reads one
-/// file.
 fn zone(tz: Option<&OsStr>, zones: &Path) -> TimeZone {
     let read = |path: &Path| TimeZone::tzif("", &fs::read(path).ok()?).ok();
     let found = match tz.map(|tz| tz.to_string_lossy()) {
@@ -35,6 +31,8 @@ fn zone(tz: Option<&OsStr>, zones: &Path) -> TimeZone {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]
