@@ -12,7 +12,7 @@ use pcp_proto::RequestKind;
 use pcp_tests::wait_until;
 use serde_json::{Value, json};
 
-use crate::support::{Dir, Pgpool, bare, logged_in};
+use crate::support::{Dir, Pgpool, Refusing, bare, logged_in};
 
 /// A PostgreSQL, as far as an `SSLRequest` goes.
 fn postgres() -> Result<SocketAddr> {
@@ -187,7 +187,8 @@ fn the_last_node_is_detached_by_force_only() -> Result<()> {
     assert!(output.code == Some(7) && output.stdout.contains("its PostgreSQL answers"), "{output:?}");
     assert_eq!(pgpool.run(&["detach", "0", "--force"])?.code, Some(0));
     // Nothing listens.
-    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let refusing = Refusing::new()?;
+    let dead = refusing.address;
     let pgpool = Pgpool::start_world(World::new(Age::V4_7).node("127.0.0.1", dead.port()))?;
     assert_eq!(pgpool.run(&["detach", "0"])?.code, Some(0));
     Ok(())

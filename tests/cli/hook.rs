@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use pcp_client::sandbox::{Fault, World};
 use pcp_tests::{Output, Pcpctl};
 use serde_json::{Value, json};
 
-use crate::support::{Dir, Pgpool, logged_in};
+use crate::support::{Dir, Pgpool, Refusing, logged_in};
 use crate::terminal::Terminal;
 
 fn first_line(output: &Output) -> &str {
@@ -106,7 +105,8 @@ fn json_carries_everything() -> Result<()> {
 fn one_dead_pgpool_of_two_is_a_partial_success() -> Result<()> {
     let alive = Pgpool::start()?;
     // A port that nobody listens on: bound, so that nobody else gets it, and never accepting.
-    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let refusing = Refusing::new()?;
+    let dead = refusing.address;
     let hosts = format!("{dead},{}", alive.endpoint());
     let output = logged_in(&["detach", "2", "-h", &hosts]).run()?;
     assert_eq!(output.code, Some(10), "{output:?}");
@@ -127,7 +127,8 @@ fn one_dead_pgpool_of_two_is_a_partial_success() -> Result<()> {
 #[test]
 fn as_many_pgpools_as_are_required_are_enough() -> Result<()> {
     let alive = Pgpool::start()?;
-    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let refusing = Refusing::new()?;
+    let dead = refusing.address;
     let hosts = format!("{dead},{}", alive.endpoint());
     let dir = Dir::new("require")?;
     let config = dir.file("pcpctl.toml", "require = \"any\"\n", 0o644)?;

@@ -11,15 +11,16 @@ use pcp_proto::RequestKind;
 use pcp_tests::{Output, wait_until};
 use serde_json::{Value, json};
 
-use crate::support::{Dir, Pgpool, logged_in};
+use crate::support::{Dir, Pgpool, Refusing, logged_in};
 
 /// Ports of 127.0.0.1 that answer as PostgreSQL does, or refuse.
 struct Nodes {
     ports: Vec<u16>,
+    _refusing: Refusing,
 }
 
 impl Nodes {
-    /// The last one refuses: it is bound and never listened on again.
+    /// The last one refuses.
     fn start() -> Result<Self> {
         let mut ports = Vec::new();
         for _ in 0..2 {
@@ -34,8 +35,9 @@ impl Nodes {
                 }
             });
         }
-        ports.push(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port());
-        Ok(Self { ports })
+        let refusing = Refusing::new()?;
+        ports.push(refusing.address.port());
+        Ok(Self { ports, _refusing: refusing })
     }
 
     fn world(&self, age: Age, change: impl FnOnce(&mut Settings)) -> World {

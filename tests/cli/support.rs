@@ -1,12 +1,15 @@
 //! A sandbox on a port, and `pcpctl` beside it.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pcp_client::sandbox::{Age, Sandbox, World};
 use pcp_tests::{Output, Pcpctl, pcpctl};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use tokio::runtime::Runtime;
 
 /// A sandbox that serves on a port of 127.0.0.1 while the test runs.
@@ -69,6 +72,21 @@ pub(crate) fn without_stdin(args: &[&str]) -> Pcpctl {
 /// Begins a run with an empty environment.
 pub(crate) fn bare(args: &[&str]) -> Pcpctl {
     pcpctl!().args(args)
+}
+
+/// A port of 127.0.0.1 that refuses connections: it is taken, and nobody listens. A port that was given back might be
+/// the next one of another test.
+pub(crate) struct Refusing {
+    pub(crate) address: SocketAddr,
+    _taken: OwnedFd,
+}
+
+impl Refusing {
+    pub(crate) fn new() -> Result<Self> {
+        let taken = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&taken, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+        Ok(Self { address: SocketAddr::try_from(getsockname(&taken)?)?, _taken: taken })
+    }
 }
 
 /// A directory that is removed at the end.

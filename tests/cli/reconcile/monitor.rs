@@ -1,21 +1,21 @@
 //! As EFM's custom monitor, how often, and as a rehearsal.
 
 use std::fs;
-use std::net::TcpListener;
 
 use anyhow::{Result, ensure};
 use pcp_tests::wait_until;
 use serde_json::{Value, json};
 
 use super::{AS_IT_IS, FAILED_OVER, Host, PATIENCE, changes, fail_over, first_line, status};
-use crate::support::{Pgpool, logged_in};
+use crate::support::{Pgpool, Refusing, logged_in};
 
 #[test]
 fn a_monitor_always_exits_with_zero_and_says_what_is_wrong() -> Result<()> {
     let pgpool = Pgpool::start()?;
     let host = Host::new("monitor")?;
     let endpoint = pgpool.endpoint();
-    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
+    let refusing = Refusing::new()?;
+    let dead = refusing.address.to_string();
     let none = host.dir.file("none.toml", "[efm]\ncluster = \"c\"\ncommand = \"/nonexistent/efm\"\n", 0o644)?;
     let broken = host.dir.file("broken.toml", "port = none\n", 0o644)?;
     let isolated = status("10.0.0.2 Primary UP");

@@ -1,19 +1,19 @@
 //! Several Pgpools, those that are dead or starting, and the hooks beside it.
 
 use std::fs;
-use std::net::TcpListener;
 
 use anyhow::{Result, ensure};
 use pcp_client::sandbox::Fault;
 use pcp_tests::wait_until;
 
 use super::{Host, PATIENCE, changes, desired, first_line, shown};
-use crate::support::{Pgpool, logged_in};
+use crate::support::{Pgpool, Refusing, logged_in};
 
 #[test]
 fn a_dead_pgpool_neither_hides_the_other_nor_is_hidden() -> Result<()> {
     let alive = Pgpool::start()?;
-    let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let refusing = Refusing::new()?;
+    let dead = refusing.address;
     let host = Host::new("dead")?;
     let hosts = format!("{dead},{}", alive.endpoint());
     for (require, code) in [(&[][..], 10), (&["--require", "any"], 0)] {
