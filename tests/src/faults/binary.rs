@@ -33,6 +33,8 @@ use crate::{Output, Pcpctl};
 /// How much later than its deadline a run may end: the second that the program takes for it, and what a machine with
 /// more to do than it can takes to start a process and to see its end.
 const GRACE: Duration = Duration::from_millis(2000);
+/// What an endless command is ended with.
+const TERM: i32 = 15;
 /// A process mostly waits.
 const AT_ONCE: usize = 24;
 
@@ -110,7 +112,7 @@ impl Run {
         match (command.ends, self.output.code) {
             (_, Some(0)) => self.is_true && !self.passed.is_empty(),
             (Ends::Findings, Some(1)) | (Ends::Check, Some(1 | 2)) => !self.passed.is_empty(),
-            (Ends::Never, code) => code == Some(143),
+            (Ends::Never, code) => code == Some(143) || self.output.signal == Some(TERM),
             _ => false,
         }
     }
@@ -118,7 +120,11 @@ impl Run {
     /// Says what is wrong with it, if anything.
     fn judge(&self, command: &Command, fault: Fault) -> Option<String> {
         let Output { code, stdout, stderr, elapsed, .. } = &self.output;
-        let Some(code) = *code else { return Some("a signal ended it".to_owned()) };
+        let Some(code) = *code else {
+            // It may come before it is listened for.
+            let is_ours = command.ends == Ends::Never && self.output.signal == Some(TERM);
+            return (!is_ours).then(|| "a signal ended it".to_owned());
+        };
         if stderr.contains("panicked") || code == 101 {
             return Some("a panic".to_owned());
         }
