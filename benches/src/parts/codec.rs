@@ -1,4 +1,5 @@
-//! Instructions of the codec, as callgrind counts them: the same on every machine with the same compiler.
+//! Instructions of the codec, as callgrind counts them: nearly the same on every machine with the same compiler. Where there is no peer the
+//! target is what it once took, and a tenth.
 
 use std::process::Command;
 
@@ -19,11 +20,11 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
             Count(of_list("nuls")?),
             Target::AtMost(3.0),
         ),
-        Row::alone("writing a request, in instructions", Count(each("encode")?), Target::AtMost(400.0)),
+        Row::alone("writing a request, in instructions", Count(each("encode")?), Target::AtMost(115.0)),
         Row::alone(
             "a request and its answer through a session, in instructions",
             Count(each("session")?),
-            Target::AtMost(3000.0),
+            Target::AtMost(4800.0),
         ),
     ])
 }
