@@ -62,10 +62,12 @@ fn close_to_others() {
     }
 }
 
-/// Returns the definition of the command line, for man pages.
+/// Returns the whole definition of the command line, for man pages.
 #[doc(hidden)]
 pub fn command() -> clap::Command {
-    Cli::command()
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    command
 }
 
 /// Shows help, or what is wrong with the arguments. A hook's caller reads stdout, so its verdict goes there as

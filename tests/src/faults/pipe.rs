@@ -85,11 +85,11 @@ enum End {
     /// Both fail.
     Reset,
     /// Reads give nothing for ever.
-    ReadsStall,
+    RepliesStall,
     /// Reads give the end of the file, writes go on.
-    ReadsEnd,
+    NoReplies,
     /// Writes vanish, reads go on.
-    WritesVanish,
+    RequestsVanish,
 }
 
 /// Replies, cut into frames.
@@ -142,19 +142,17 @@ impl Pipe {
         self.end = match (kind, way) {
             (Kind::Cut(_), _) => Some(End::Closed),
             (Kind::Reset(_), _) => Some(End::Reset),
-            (Kind::Stall(_), Way::FromServer) => Some(End::ReadsStall),
-            (Kind::HalfClose(_), Way::FromServer) => Some(End::ReadsEnd),
-            (Kind::Stall(_) | Kind::HalfClose(_), Way::ToServer) => Some(End::WritesVanish),
+            (Kind::Stall(_), Way::FromServer) => Some(End::RepliesStall),
+            (Kind::HalfClose(_), Way::FromServer) => Some(End::NoReplies),
+            (Kind::Stall(_) | Kind::HalfClose(_), Way::ToServer) => Some(End::RequestsVanish),
             _ => None,
         };
         if matches!(self.end, Some(End::Closed | End::Reset)) {
             self.server = None;
         }
-        if kind == Kind::HalfClose(Way::ToServer) {
-            if let Some(server) = &mut self.server {
-                // A pipe is shut at once.
-                let _ready = Pin::new(server).poll_shutdown(cx);
-            }
+        if let (Kind::HalfClose(Way::ToServer), Some(server)) = (kind, &mut self.server) {
+            // A pipe is shut at once.
+            let _ready = Pin::new(server).poll_shutdown(cx);
         }
         Poll::Ready(())
     }
@@ -278,10 +276,10 @@ impl AsyncRead for Pipe {
         let this = self.get_mut();
         ready!(this.meet(cx, Way::FromServer, this.read));
         match this.end {
-            Some(End::Closed | End::ReadsEnd) => return Poll::Ready(Ok(())),
+            Some(End::Closed | End::NoReplies) => return Poll::Ready(Ok(())),
             Some(End::Reset) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Some(End::ReadsStall) => return Poll::Pending,
-            Some(End::WritesVanish) | None => {}
+            Some(End::RepliesStall) => return Poll::Pending,
+            Some(End::RequestsVanish) | None => {}
         }
         let bytes = match this.fault {
             Some((kind, at)) if is_of_frames(kind) => ready!(this.poll_frames(cx, kind, at, buf.remaining()))?,
@@ -317,9 +315,9 @@ impl AsyncWrite for Pipe {
         let this = self.get_mut();
         ready!(this.meet(cx, Way::ToServer, this.written));
         match this.end {
-            Some(End::Closed | End::WritesVanish) => return Poll::Ready(Ok(buf.len())),
+            Some(End::Closed | End::RequestsVanish) => return Poll::Ready(Ok(buf.len())),
             Some(End::Reset) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Some(End::ReadsStall | End::ReadsEnd) | None => {}
+            Some(End::RepliesStall | End::NoReplies) | None => {}
         }
         let room = this.room(Way::ToServer, this.written).min(buf.len());
         let Some(server) = &mut this.server else { return Poll::Ready(Ok(buf.len())) };

@@ -132,9 +132,8 @@ impl Site {
 /// Judges how a verb ended.
 fn ended(words: &str, output: Output, codes: &[i32]) -> Result<Ran> {
     let limit = words.split(' ').skip_while(|word| *word != "--deadline").nth(1);
-    let limit = limit
-        .and_then(|limit| limit.trim_end_matches('s').parse().ok())
-        .map_or(if words.starts_with("attach") { 60 } else { 30 }, |seconds: u64| seconds);
+    let usual = if words.starts_with("attach") { 60 } else { 30 };
+    let limit: u64 = limit.and_then(|limit| limit.trim_end_matches('s').parse().ok()).unwrap_or(usual);
     ensure!(output.elapsed <= Duration::from_secs(limit) + GRACE, "{words} outlasts its deadline: {output:?}");
     ensure!(!output.stderr.contains("panicked"), "{words} panics: {output:?}");
     let code = output.code.with_context(|| format!("{words} was ended by a signal: {output:?}"))?;
