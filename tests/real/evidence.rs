@@ -6,20 +6,7 @@ use anyhow::Result;
 use pcp_client::{Evidence, Login, Node, Postgres, Recovery};
 use pcp_tests::{Cluster, Settings, Version};
 
-/// The oldest and the newest PostgreSQL there is here.
-mod postgresql_tells_what_it_is_while_it_works {
-    use super::*;
-
-    #[test]
-    fn oldest() -> Result<()> {
-        postgresql_tells_what_it_is_while_it_works(Version::V4_1)
-    }
-
-    #[test]
-    fn newest() -> Result<()> {
-        postgresql_tells_what_it_is_while_it_works(Version::V4_7)
-    }
-}
+for_oldest_and_newest!(postgresql_tells_what_it_is_while_it_works);
 
 fn postgresql_tells_what_it_is_while_it_works(version: Version) -> Result<()> {
     let cluster = Cluster::start(version, Settings::default())?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use pcp_tests::{Cluster, Pgpool, PoolNode, Settings, Version, wait_until};
 
-for_each_version!(a_cluster_starts_and_can_be_broken, roles_can_change_hands, three_pgpools_form_a_watchdog);
+for_oldest_and_newest!(a_cluster_starts_and_can_be_broken, roles_can_change_hands, three_pgpools_form_a_watchdog);
 
 fn a_cluster_starts_and_can_be_broken(version: Version) -> Result<()> {
     let cluster = Cluster::start(version, Settings::default())?;

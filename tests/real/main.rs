@@ -32,6 +32,25 @@ macro_rules! for_each_version {
     )+};
 }
 
+/// Make a test on the oldest and one on the newest Pgpool, and so PostgreSQL, out of what those between add nothing to.
+macro_rules! for_oldest_and_newest {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            use pcp_tests::Version;
+
+            #[test]
+            fn oldest() -> anyhow::Result<()> {
+                super::$test(Version::V4_1)
+            }
+
+            #[test]
+            fn newest() -> anyhow::Result<()> {
+                super::$test(Version::V4_7)
+            }
+        }
+    )+};
+}
+
 mod c_tools;
 mod change;
 mod doctor;
