@@ -9,6 +9,25 @@ use crate::docker::Docker;
 use crate::process::Output;
 use crate::{PCP_PASSWORD, PCP_USER, Version, docker, image, owner};
 
+/// The names of all programs that there are in the newest release.
+pub const C_TOOLS: [&str; 15] = [
+    "pcp_attach_node",
+    "pcp_detach_node",
+    "pcp_health_check_stats",
+    "pcp_invalidate_query_cache",
+    "pcp_log_rotate",
+    "pcp_node_count",
+    "pcp_node_info",
+    "pcp_pool_status",
+    "pcp_proc_count",
+    "pcp_proc_info",
+    "pcp_promote_node",
+    "pcp_recovery_node",
+    "pcp_reload_config",
+    "pcp_stop_pgpool",
+    "pcp_watchdog_info",
+];
+
 /// A container with the programs of one version, in this machine's network: they reach what listens on 127.0.0.1.
 ///
 /// Removed on drop.

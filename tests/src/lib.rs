@@ -41,7 +41,7 @@ mod wait;
 mod writer;
 
 pub use crate::agent::{Agent, Call, Calling};
-pub use crate::c_tools::{CTools, parameters, shown};
+pub use crate::c_tools::{C_TOOLS, CTools, parameters, shown};
 pub use crate::cluster::Cluster;
 pub use crate::efm::{Efm, Hook, NodeType};
 pub use crate::host::Host;

@@ -8,25 +8,7 @@ use anyhow::Result;
 
 use crate::support::{Dir, Pgpool, bare};
 use pcp_client::sandbox::World;
-use pcp_tests::Pcpctl;
-
-const NAMES: [&str; 15] = [
-    "pcp_attach_node",
-    "pcp_detach_node",
-    "pcp_health_check_stats",
-    "pcp_invalidate_query_cache",
-    "pcp_log_rotate",
-    "pcp_node_count",
-    "pcp_node_info",
-    "pcp_pool_status",
-    "pcp_proc_count",
-    "pcp_proc_info",
-    "pcp_promote_node",
-    "pcp_recovery_node",
-    "pcp_reload_config",
-    "pcp_stop_pgpool",
-    "pcp_watchdog_info",
-];
+use pcp_tests::{C_TOOLS, Pcpctl};
 
 #[test]
 fn every_tool_is_installed_and_works_through_its_path() -> Result<()> {
@@ -36,16 +18,16 @@ fn every_tool_is_installed_and_works_through_its_path() -> Result<()> {
     let output = install()?;
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(output.stdout.starts_with(&format!("{} has 15 links to ", links.display())), "{output:?}");
-    assert_eq!(names(&links)?, NAMES);
+    assert_eq!(names(&links)?, C_TOOLS);
     // Again is no matter, also over the link of another installation.
     fs::remove_file(links.join("pcp_node_count"))?;
     symlink("/nowhere/pcpctl", links.join("pcp_node_count"))?;
     assert_eq!(install()?.code, Some(0));
-    assert_eq!(names(&links)?, NAMES);
+    assert_eq!(names(&links)?, C_TOOLS);
 
     let pgpool = Pgpool::start()?;
     let port = pgpool.sandbox.address().port().to_string();
-    for name in NAMES {
+    for name in C_TOOLS {
         let path = links.join(name).display().to_string();
         let help = Pcpctl::new(&path).named(&path).args(["--help"]).run()?;
         assert!(help.stderr.starts_with(&format!("{name} - ")), "{help:?}");

@@ -5,28 +5,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pcp_tests::{Session, Settings, Version, wait_until};
+use pcp_tests::{C_TOOLS, Session, Settings, Version, wait_until};
 
 use super::pair::{Form, Pair, Turn, Who};
 use crate::support::{HEALTHY, add_recovery_functions};
-
-const TOOLS: [&str; 15] = [
-    "pcp_attach_node",
-    "pcp_detach_node",
-    "pcp_health_check_stats",
-    "pcp_invalidate_query_cache",
-    "pcp_log_rotate",
-    "pcp_node_count",
-    "pcp_node_info",
-    "pcp_pool_status",
-    "pcp_proc_count",
-    "pcp_proc_info",
-    "pcp_promote_node",
-    "pcp_recovery_node",
-    "pcp_reload_config",
-    "pcp_stop_pgpool",
-    "pcp_watchdog_info",
-];
 
 /// What an earlier release lacks, by the first one that has it.
 const LATER: [(Version, &[&str]); 2] = [
@@ -64,7 +46,7 @@ pub(super) fn every_tool_is_compared_in_every_form(version: Version) -> Result<(
 impl Pair {
     fn reads(&self) -> Result<()> {
         let session = Session::open(self.cluster.pgpool().sql_address(), "postgres")?;
-        for tool in TOOLS {
+        for tool in C_TOOLS {
             let (operand, code): (&[_], _) = match tool {
                 "pcp_node_count" | "pcp_pool_status" | "pcp_proc_count" | "pcp_proc_info" => (&[], 0),
                 "pcp_node_info" => (&["1"], 0),
@@ -211,7 +193,7 @@ impl Pair {
         }
         let missing = LATER.into_iter().filter(|&(since, _)| version < since).flat_map(|(_, tools)| tools);
         let known: BTreeSet<_> = names.iter().map(String::as_str).chain(missing.copied()).collect();
-        ensure!(known == BTreeSet::from(TOOLS), "{known:?}");
+        ensure!(known == BTreeSet::from(C_TOOLS), "{known:?}");
         Ok(())
     }
 
