@@ -8,7 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use pcp_client::sandbox::{Age, FailoverFlag, Fault, World};
-use pcp_client::{Change, Connect, Deadline, Error, Failure, NodeName, Options, Order, Report, Want, converge};
+use pcp_client::{
+    Change, Connect, Deadline, Error, ErrorKind, Failure, NodeName, Options, Order, Report, Want, converge,
+};
 use pcp_proto::{Credentials, ReplyKind, RequestKind, ServerMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
@@ -280,6 +282,18 @@ async fn a_look_that_the_deadline_cuts_off_does_not_hide_what_was_awaited() {
     let report = pgpool.converge_within("0", Want::Standby, Duration::from_secs(3)).await;
     let Err(Failure::NotVerified { awaited, source: None }) = &report.result else { panic!("{report:?}") };
     assert!(awaited.starts_with("another primary"), "{awaited}");
+}
+
+/// However it falls silent: in one look that the deadline cuts off, or over several.
+#[tokio::test(start_paused = true)]
+async fn a_silence_at_the_end_does_not_hide_what_was_awaited() {
+    let pgpool = Pgpool::new(world(Age::V4_7));
+    pgpool.0.fault(Fault::Nothing);
+    (0..2).for_each(|_| pgpool.0.fault(Fault::NeverSalt));
+    let report = pgpool.converge_within("0", Want::Standby, Duration::from_secs(7)).await;
+    let Err(Failure::NotVerified { awaited, source: Some(silence) }) = &report.result else { panic!("{report:?}") };
+    assert!(awaited.starts_with("another primary"), "{awaited}");
+    assert_eq!(silence.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test(start_paused = true)]

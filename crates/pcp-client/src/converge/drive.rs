@@ -274,10 +274,10 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
     }
 
     fn out_of_time(&self) -> Failure {
-        let nothing_changed = self.changes.is_empty();
+        let never_seen = self.view.is_none();
         let failing = self.failing_since.is_some();
         match self.last_error.clone().filter(|error| failing || error.kind() == ErrorKind::Refused) {
-            Some(error) if nothing_changed && failing => Failure::Unreachable(error),
+            Some(error) if never_seen && failing => Failure::Unreachable(error),
             source => Failure::NotVerified { awaited: self.awaited.clone(), source },
         }
     }
