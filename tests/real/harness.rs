@@ -68,13 +68,14 @@ fn roles_can_change_hands(version: Version) -> Result<()> {
     cluster.start_pgpool()?;
     cluster.await_summary(&["0 attached standby", "1 attached primary", "2 attached standby"])?;
 
-    // A host without power falls silent and comes back with its data, at its old address.
+    // A host without power falls silent and comes back at its old address; PostgreSQL's data was in memory.
     let host = cluster.node(2)?.host();
     host.power_off()?;
     assert_eq!(connect(&cluster, 2)?, "no answer");
     host.power_on()?;
     assert_eq!(connect(&cluster, 2)?, "refused");
-    cluster.start_postgres(2)?;
+    assert!(cluster.start_postgres(2).is_err());
+    cluster.rebuild_as_standby(2, 1)?;
     assert_eq!(cluster.node(2)?.sql("SELECT answer FROM kept")?, "42");
     let status: Vec<bool> = cluster.pool_nodes()?.iter().map(PoolNode::is_attached).collect();
     assert_eq!(status, [true; 3]);

@@ -49,20 +49,17 @@ fn a_recovery_is_followed_to_its_end(version: Version) -> Result<()> {
 
     // What the scripts would do by ssh is done here while they wait: the node's data is copied anew from the primary.
     add_recovery_functions(&cluster)?;
-    let primary = cluster.node(0)?.host();
-    let script = "cd /var/lib/pcp-tests/data && \
-        echo 'touch asked; until [ -e copied ]; do sleep 0.1; done' >first && echo true >pgpool_remote_start && \
-        sed -i '1i #!/bin/sh' first pgpool_remote_start && chmod 755 first pgpool_remote_start";
-    let written = primary.exec(["bash", "-c", script])?;
-    ensure!(written.success(), "{written:?}");
+    let primary = cluster.node(0)?;
+    primary.add_script("first", "touch /tmp/asked; until [ -e /tmp/copied ]; do sleep 0.1; done")?;
+    primary.add_script("pgpool_remote_start", "true")?;
     cluster.kill_postgres(2)?;
     let recovery = command(&["recover", "2", "--yes", "-o", "json"]).to(&cluster).spawn()?;
     wait_until("the script to run", Duration::from_secs(30), || {
-        ensure!(primary.exec(["test", "-e", "/var/lib/pcp-tests/data/asked"])?.success());
+        ensure!(primary.host().exec(["test", "-e", "/tmp/asked"])?.success());
         Ok(())
     })?;
     cluster.rebuild_as_standby(2, 0)?;
-    ensure!(primary.exec(["touch", "/var/lib/pcp-tests/data/copied"])?.success());
+    ensure!(primary.host().exec(["touch", "/tmp/copied"])?.success());
     let recovered = recovery.wait(Duration::from_secs(60))?;
     let recovered: Value = serde_json::from_str(&recovered.stdout).with_context(|| format!("{recovered:?}"))?;
     assert_eq!((&recovered["exit_code"], &recovered["verified"]), (&json!(0), &json!(true)), "{recovered}");

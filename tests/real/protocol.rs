@@ -328,11 +328,7 @@ impl Pgpool {
 
     /// Writes the script that is to start a node; here it runs already.
     fn provide_recovery_script(&self) -> Result<()> {
-        let script =
-            "cd /var/lib/pcp-tests/data && echo '#!/bin/sh' >pgpool_remote_start && chmod 755 pgpool_remote_start";
-        let written = self.cluster.node(0)?.host().exec(["bash", "-c", script])?;
-        ensure!(written.success(), "{written:?}");
-        Ok(())
+        self.cluster.node(0)?.add_script("pgpool_remote_start", "true")
     }
 
     /// Stops Pgpool and waits until nobody listens any more.

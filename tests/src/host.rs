@@ -34,8 +34,9 @@ impl Host {
         let published: Vec<String> = ports.iter().map(|port| format!("--publish=127.0.0.1::{port}")).collect();
         let mut args = vec!["run", "--detach", "--label", label, "--name", &full_name, "--hostname", name];
         args.extend(["--network", &network.name, "--ip", &address_text]);
-        // NET_ADMIN: packet filters of its own. The volume keeps the data off the image's slow file system.
-        args.extend(["--cap-add", "NET_ADMIN", "--volume", "/var/lib/pcp-tests"]);
+        // NET_ADMIN: packet filters of its own. Pgpool's files are in the volume, off the image's slow file system;
+        // PostgreSQL's in memory, for unpacking a thousand of them on a disk is most of what a cluster costs.
+        args.extend(["--cap-add", "NET_ADMIN", "--volume", "/var/lib/pcp-tests", "--tmpfs", "/run/pcp-tests:exec"]);
         // Pgpool's watchdog may be in localtime() when it is told to end, calls that again, and waits for itself for ever. With
         // TZ set it is in there for a much shorter time.
         args.extend(["--env", "TZ=UTC"]);
@@ -117,7 +118,8 @@ impl Host {
         Docker::new(["unpause", &self.id]).run().map(drop)
     }
 
-    /// Kill the host with everything on it, at once; its disk stays, its address falls silent.
+    /// Kill the host with everything on it, at once; its address falls silent. Pgpool's files stay, PostgreSQL's data does
+    /// not.
     ///
     /// # Errors
     ///

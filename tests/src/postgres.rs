@@ -27,6 +27,15 @@ impl Postgres {
         &self.host
     }
 
+    /// Add a shell script to the data directory, where Pgpool's recovery extension looks for those that it runs.
+    ///
+    /// # Errors
+    ///
+    /// When the host is paused or off.
+    pub fn add_script(&self, name: &str, body: &str) -> Result<()> {
+        self.host.act_with(["add-script", name], format!("#!/bin/sh\n{body}\n").into_bytes())
+    }
+
     /// Start the cluster's first primary.
     pub(crate) fn first_start(&self) -> Result<()> {
         self.host.act(["first-start-primary"])

@@ -88,7 +88,7 @@ impl Settings {
                 ("port", POSTGRES_PORT.to_string()),
                 ("weight", "1".to_owned()),
                 ("flag", "ALLOW_TO_FAILOVER".to_owned()),
-                ("data_directory", "/var/lib/pcp-tests/data".to_owned()),
+                ("data_directory", "/run/pcp-tests/data".to_owned()),
                 // Matches the standby's application_name: where replication_state comes from.
                 ("application_name", node_name(id)),
             ] {

@@ -67,9 +67,9 @@ impl Pair {
     fn changes_nodes(&self) -> Result<()> {
         // The scripts of this test copy nothing: node 2 runs as it is.
         add_recovery_functions(&self.cluster)?;
-        let script = "cd /var/lib/pcp-tests/data && for it in first pgpool_remote_start; do echo '#!/bin/sh' >$it; chmod 755 $it; done";
-        let written = self.cluster.node(0)?.host().exec(["bash", "-c", script])?;
-        ensure!(written.success(), "{written:?}");
+        for name in ["first", "pgpool_remote_start"] {
+            self.cluster.node(0)?.add_script(name, "true")?;
+        }
         let detach = Turn { before: &[], after: DOWN, undo: &[("pcp_attach_node", "2")] };
         let attach = Turn { before: &[("pcp_detach_node", "2")], after: HEALTHY, undo: &[] };
         // No PostgreSQL is promoted, so that node 0 is found to be the primary when it is attached again.
