@@ -33,6 +33,8 @@ fn main() -> Result<()> {
     for id in 0..3 {
         println!("# node {id}: {}", cluster.address(id));
     }
+    println!("# such as: pcpctl detach {0}; pcpctl attach {0} s; pcpctl show nodes", cluster.address(2));
+    println!("# Ctrl-D removes it");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

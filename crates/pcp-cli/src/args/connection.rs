@@ -19,7 +19,7 @@ pub(crate) struct ConnectionArgs {
     /// Pgpool's PCP port [env: PCP_PORT] [default: 9898]
     #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: Option<u16>,
-    /// The PCP user [env: PCP_USER] [default: the name of the user who runs this]
+    /// The PCP user [env: PCP_USER] [default: USER or LOGNAME of the environment]
     #[arg(short = 'U', long, value_name = "NAME", visible_alias = "username")]
     pub(crate) user: Option<String>,
     /// Never ask for a password

@@ -15,6 +15,10 @@ use crate::output::{self, table};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_millis(1500);
+const LETTERS: &str = "\
+\"asked\" has the PCP requests of each connection: B pool status, H health check statistics, I node info,
+D detach, C attach.
+";
 
 /// Makes a cluster of a primary and two standbys.
 pub(super) fn world(age: Age) -> World {
@@ -43,7 +47,8 @@ async fn drill(age: Age) -> Result<Exit, Box<dyn std::error::Error>> {
         },
         credentials: Credentials::new("pcpadmin", b"secret")?,
     };
-    output::lines(format_args!("Pgpool {age} (sandbox) on {address}: a primary and two standbys.\n"));
+    output::lines(format_args!("Pgpool {age} (sandbox) on {address}: a primary and two standbys."));
+    output::lines(LETTERS);
     drill.show("Before").await?;
 
     sandbox.with(|world| world.kill_postgres(0));
