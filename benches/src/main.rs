@@ -24,7 +24,9 @@ fn main() -> Result<ExitCode> {
     let mut rows: Vec<Row> = Vec::new();
     for part in parts {
         eprintln!("{part} ..");
-        rows.extend(part.measure().with_context(|| format!("measuring {part}"))?);
+        let measured = part.measure().with_context(|| format!("measuring {part}"))?;
+        eprint!("{}", report::table(&measured)?);
+        rows.extend(measured);
     }
     let text = report::markdown(&rows)?;
     if named.is_empty() {

@@ -21,7 +21,13 @@ const TAIL: &str = include_str!("notes.md");
 pub(crate) fn markdown(rows: &[Row]) -> Result<String> {
     let mut text = HEAD.to_owned();
     writeln!(text, "The machine: {}.\n", machine::describe()?)?;
-    text.push_str("| what | ours | peer | limit | ratio | target | |\n|---|---:|---:|---:|---:|---:|---|\n");
+    text.push_str(&table(rows)?);
+    text.push_str(TAIL);
+    Ok(text)
+}
+
+pub(crate) fn table(rows: &[Row]) -> Result<String> {
+    let mut text = "| what | ours | peer | limit | ratio | target | |\n|---|---:|---:|---:|---:|---:|---|\n".to_owned();
     for row in rows {
         let or_none = |amount: Option<String>| amount.unwrap_or_default();
         let ratio = row.peer.map(|_| format!("{:.3}", row.judged()));
@@ -41,6 +47,5 @@ pub(crate) fn markdown(rows: &[Row]) -> Result<String> {
             row.target,
         )?;
     }
-    text.push_str(TAIL);
     Ok(text)
 }
