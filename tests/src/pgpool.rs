@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use pcp_client::{Client, Connector, Deadline, Endpoint};
@@ -95,13 +95,18 @@ impl Pgpool {
     /// When that is not so within a minute.
     pub fn set(&self, name: &str, value: impl ToString) -> Result<()> {
         let value = value.to_string();
-        let script = format!(
-            "echo \"{name} = {value}\" >>/var/lib/pcp-tests/pgpool.conf && kill -HUP $(pgrep --oldest --exact pgpool)"
-        );
-        let done = self.host.exec(["sh", "-c", &script])?;
-        ensure!(done.success(), "{done:?}");
+        let written =
+            self.host.exec(["sh", "-c", &format!("echo \"{name} = {value}\" >>/var/lib/pcp-tests/pgpool.conf")])?;
+        ensure!(written.success(), "{written:?}");
         let runtime = Runtime::new()?;
+        let mut told: Option<Instant> = None;
         wait_until("Pgpool to take the parameter over", START_LIMIT, || {
+            // A 4.1 that is about to replace its PCP process was seen to miss the signal.
+            if told.is_none_or(|told| told.elapsed() > Duration::from_secs(5)) {
+                told = Some(Instant::now());
+                let done = self.host.exec(["sh", "-c", "kill -HUP $(pgrep --oldest --exact pgpool)"])?;
+                ensure!(done.success(), "{done:?}");
+            }
             let shown = runtime.block_on(self.parameter(name))?;
             ensure!(shown == value, "{name} is {shown}");
             Ok(())
