@@ -367,7 +367,8 @@ pub(crate) struct SandboxServeArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9898")]
     pub(crate) listen: SocketAddr,
-    /// Which Pgpool to be: a series from 3.5 to 4.7, or a release of it
+    /// Which Pgpool to be: 3.5, 3.7, 3.7.23, 4.0, 4.0.18, 4.1, 4.1.11, 4.2, 4.2.8, 4.3.0, 4.3.1, 4.4, 4.5, 4.6 or 4.7; each
+    /// stands for the releases up to the next
     #[arg(long, value_name = "VERSION", default_value = "4.7")]
     pub(crate) age: pcp_client::sandbox::Age,
     #[command(flatten)]
@@ -384,7 +385,8 @@ const SANDBOX_DRILL_HELP: &str = concat!(
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = SANDBOX_DRILL_HELP)]
 pub(crate) struct SandboxDrillArgs {
-    /// Which Pgpool to be: a series from 3.5 to 4.7, or a release of it
+    /// Which Pgpool to be: 3.5, 3.7, 3.7.23, 4.0, 4.0.18, 4.1, 4.1.11, 4.2, 4.2.8, 4.3.0, 4.3.1, 4.4, 4.5, 4.6 or 4.7; each
+    /// stands for the releases up to the next
     #[arg(long, value_name = "VERSION", default_value = "4.7")]
     pub(crate) age: pcp_client::sandbox::Age,
     #[command(flatten)]

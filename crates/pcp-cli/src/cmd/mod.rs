@@ -32,8 +32,7 @@ mod start;
 mod watch;
 
 use std::ffi::OsString;
-
-use std::io;
+use std::{io, mem};
 
 use pcp_client::{Connector, WithNotices};
 use pcp_proto::message::MessageLevel;
@@ -118,8 +117,9 @@ fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
 pub(crate) fn run_to_end<F: Future>(future: F) -> io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = runtime.block_on(future);
-    // A resolver may hang in a thread of the runtime, and nothing waits for it.
-    runtime.shutdown_background();
+    // The process is about to exit: nothing is put away one by one, and a resolver that hangs in a thread of the runtime
+    // holds nothing up.
+    mem::forget(runtime);
     Ok(output)
 }
 
