@@ -5,50 +5,29 @@
 
 /// Make one test per Pgpool version out of each function that takes a [`pcp_tests::Version`].
 macro_rules! for_each_version {
-    ($($test:ident),+ $(,)?) => {$(
-        mod $test {
-            use pcp_tests::Version;
-
-            #[test]
-            fn v4_1() -> anyhow::Result<()> {
-                super::$test(Version::V4_1)
-            }
-
-            #[test]
-            fn v4_3() -> anyhow::Result<()> {
-                super::$test(Version::V4_3)
-            }
-
-            #[test]
-            fn v4_6() -> anyhow::Result<()> {
-                super::$test(Version::V4_6)
-            }
-
-            #[test]
-            fn v4_7() -> anyhow::Result<()> {
-                super::$test(Version::V4_7)
-            }
-        }
-    )+};
+    ($($test:ident),+ $(,)?) => {
+        $(tests_of!($test, v4_1: V4_1, v4_3: V4_3, v4_6: V4_6, v4_7: V4_7);)+
+    };
 }
 
 /// Make a test on the oldest and one on the newest Pgpool, and so PostgreSQL, out of what those between add nothing to.
 macro_rules! for_oldest_and_newest {
-    ($($test:ident),+ $(,)?) => {$(
+    ($($test:ident),+ $(,)?) => {
+        $(tests_of!($test, oldest: V4_1, newest: V4_7);)+
+    };
+}
+
+macro_rules! tests_of {
+    ($test:ident, $($name:ident: $version:ident),+) => {
         mod $test {
-            use pcp_tests::Version;
-
-            #[test]
-            fn oldest() -> anyhow::Result<()> {
-                super::$test(Version::V4_1)
-            }
-
-            #[test]
-            fn newest() -> anyhow::Result<()> {
-                super::$test(Version::V4_7)
-            }
+            $(
+                #[test]
+                fn $name() -> anyhow::Result<()> {
+                    super::$test(pcp_tests::Version::$version)
+                }
+            )+
         }
-    )+};
+    };
 }
 
 mod c_tools;

@@ -89,7 +89,7 @@ fn a_switchover_ends_with_a_primary_and_its_followers_or_says_what_is_wrong(vers
     // Only of a node that Pgpool shows to replicate before can be told whether it does so afterwards.
     wait_until("Pgpool to look at replication", Duration::from_secs(30), || {
         let shown = json(&cluster, &["show", "node", "2"])?;
-        ensure!(shown.to_string().contains(r#""replication_state":"streaming""#), "{shown}");
+        ensure!(shown["pgpools"][0]["node"]["replication_state"] == "streaming", "{shown}");
         Ok(())
     })?;
     cluster.pgpool().host().exec(["touch", PROMOTES])?;

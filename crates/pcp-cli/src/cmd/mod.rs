@@ -117,8 +117,8 @@ fn block_on<F: Future<Output = Exit>>(future: F) -> Exit {
 pub(crate) fn run_to_end<F: Future>(future: F) -> io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = runtime.block_on(future);
-    // The process is about to exit: nothing is put away one by one, and a resolver that hangs in a thread of the runtime
-    // holds nothing up.
+    // The process exits soon: nothing is put away one by one, and a resolver that hangs in a thread of the runtime holds
+    // nothing up.
     mem::forget(runtime);
     Ok(output)
 }
