@@ -38,6 +38,7 @@ mod watch;
 use std::net::SocketAddr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use pcp_client::sandbox::Age;
 
 pub(crate) use check::{
     CheckArgs, CheckCommand, CommonArgs, HealthArgs, NodesArgs, PingArgs, PoolArgs, PrimaryArgs, ThresholdArgs,
@@ -367,12 +368,15 @@ pub(crate) struct SandboxServeArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9898")]
     pub(crate) listen: SocketAddr,
-    /// Which Pgpool to be: 3.5, 3.7, 3.7.23, 4.0, 4.0.18, 4.1, 4.1.11, 4.2, 4.2.8, 4.3.0, 4.3.1, 4.4, 4.5, 4.6 or 4.7; each
-    /// stands for the releases up to the next
-    #[arg(long, value_name = "VERSION", default_value = "4.7")]
-    pub(crate) age: pcp_client::sandbox::Age,
+    #[arg(long, value_name = "VERSION", default_value = "4.7", help = age_help())]
+    pub(crate) age: Age,
     #[command(flatten)]
     pub(crate) help: HelpArg,
+}
+
+fn age_help() -> String {
+    let names = Age::ALL.map(Age::name).join(", ");
+    format!("Which Pgpool to be, each standing for the releases up to the next: {names}")
 }
 
 const SANDBOX_DRILL_HELP: &str = concat!(
@@ -385,10 +389,8 @@ const SANDBOX_DRILL_HELP: &str = concat!(
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = SANDBOX_DRILL_HELP)]
 pub(crate) struct SandboxDrillArgs {
-    /// Which Pgpool to be: 3.5, 3.7, 3.7.23, 4.0, 4.0.18, 4.1, 4.1.11, 4.2, 4.2.8, 4.3.0, 4.3.1, 4.4, 4.5, 4.6 or 4.7; each
-    /// stands for the releases up to the next
-    #[arg(long, value_name = "VERSION", default_value = "4.7")]
-    pub(crate) age: pcp_client::sandbox::Age,
+    #[arg(long, value_name = "VERSION", default_value = "4.7", help = age_help())]
+    pub(crate) age: Age,
     #[command(flatten)]
     pub(crate) help: HelpArg,
 }
