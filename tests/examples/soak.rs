@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -30,6 +31,8 @@ const QUESTIONS: [&str; 10] = [
     "check ping",
 ];
 const ASKING: usize = 3;
+/// How long each of those waits between two questions, so that the machine has time for the failovers.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The longest deadline of a verb, and a second; and what a busy machine takes.
 const LATEST: Duration = Duration::from_secs(63);
 
@@ -48,7 +51,8 @@ fn main() -> Result<()> {
         over: AtomicBool::new(false),
         failovers: AtomicUsize::new(0),
     };
-    let watcher = soak.start("exporter --textfile /dev/shm/pcpctl-soak.prom --interval 1s")?;
+    let textfile = env::temp_dir().join(format!("pcpctl-soak-{}.prom", process::id()));
+    let watcher = soak.start(&format!("exporter --textfile {} --interval 1s", textfile.display()))?;
     let mut sizes = Vec::new();
     let result = thread::scope(|scope| {
         let asking: Vec<_> = (0..ASKING)
@@ -72,6 +76,7 @@ fn main() -> Result<()> {
         changed.and(asked)
     });
     watcher.signal("TERM").ok();
+    fs::remove_file(&textfile).ok();
     result?;
     soak.judge(&sizes)
 }
@@ -116,6 +121,7 @@ impl Soak {
             let words = QUESTIONS.get((state >> 33) % QUESTIONS.len()).context("it is less")?;
             let output = self.run(words)?;
             ensure!(output.elapsed < Duration::from_secs(11), "{words} is late: {output:?}");
+            thread::sleep(PAUSE);
         }
         Ok(())
     }

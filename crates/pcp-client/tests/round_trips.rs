@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use pcp_client::sandbox::{Age, World};
+use pcp_client::sandbox::{Age, Settings, World};
 use pcp_client::{Client, Deadline, LastNode, Options, Order, Want, converge, converge_all};
 use pcp_proto::message::{NodeStatus, ReadNodeCount, ReadNodeInfo};
 use tokio::time::Instant;
@@ -59,6 +59,25 @@ async fn a_change_costs_as_many_round_trips_whatever_the_number_of_nodes() {
         }
         assert_eq!(costs, [8; 3], "{want:?}");
     }
+}
+
+/// One more for the question, whose answer may take its time, and one for the state behind it.
+#[tokio::test(start_paused = true)]
+async fn what_only_pgpool_can_tell_costs_no_connection_of_its_own() {
+    let checked = |settings: &mut Settings| settings.health_check_period = MINUTE;
+    let pgpool = Counted::new(Pgpool::new(world(Age::V4_7).configure(checked)));
+    let name = "10.0.0.3".parse().unwrap();
+    let detach = Order::new(&name, Want::Detached, options());
+    converge(&pgpool, &credentials(), &detach).await.result.unwrap();
+    let before = pgpool.writes().len();
+    let attach = Order::new(&name, Want::Standby, options());
+    let report = converge(&pgpool, &credentials(), &attach).await;
+    report.result.unwrap();
+    let writes = &pgpool.writes()[before..];
+    assert_eq!(writes[0][..], ["M", "RB", "HHH", "I", "HHH", "CX"]);
+    writes[1..].iter().for_each(|look| assert_eq!(look[..], ["M", "RHHH", "X"]));
+    let asked: Vec<_> = report.asked[0].iter().map(ToString::to_string).collect();
+    assert_eq!(asked.concat(), "BHHHIHHHC");
 }
 
 #[tokio::test(start_paused = true)]

@@ -312,6 +312,19 @@ async fn pgpool_is_asked_what_nobody_else_knows_where_it_can_tell() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pgpool_that_does_not_tell_in_time_is_not_waited_for_twice() {
+    let checked = world(Age::V4_7).configure(|settings| settings.health_check_period = Duration::from_secs(10));
+    let pgpool = Pgpool::new(checked);
+    pgpool.run(&order(&name("2"), Want::Detached, 30)).await.result.unwrap();
+    pgpool.0.with(|world| world.silence_postgres(2, true));
+    let started = Instant::now();
+    pgpool.run(&order(&name("2"), Want::Standby, 30)).await.result.unwrap();
+    assert_eq!(pgpool.sent(RequestKind::READ_NODE_INFO), 1);
+    let elapsed = started.elapsed();
+    assert!(elapsed > Duration::from_secs(3) && elapsed < Duration::from_secs(5), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_looks_frozen_is_said_to_be() {
     for (age, frozen) in [(Age::V4_3_1, true), (Age::V4_7, false)] {
         let pgpool = Pgpool::new(world(age));

@@ -11,8 +11,9 @@ const HEAD: &str = "\
 Written by `cargo run --profile exhaustive -p pcp-tests --example faults`, which needs Docker; with arguments (`library`,
 `program show`, `real 4.3`) it tries those alone. Change the faults in `tests/src/faults`, not this file.
 
-Each cell is one fault at all its places on every connection that the verb makes: on that connection alone, and on it
-and all later ones. A place is a byte of the requests or the replies, or a frame. After each run it is judged whether
+Each cell is one fault at all its places on every connection that the verb makes. A place is a byte of the requests or the
+replies, or a frame. The fault meets that connection alone, or it and all later ones, where bytes are tried around the
+borders of frames only. After each run it is judged whether
 
 - it ended by its deadline and a second, without a panic;
 - exit code 0 is said only of what is so, by a look at the server that is not the program's own;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -160,9 +161,9 @@ impl Pipe {
     /// Takes what the server has sent, up to `room` bytes; nothing is its end.
     fn poll_server(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<Bytes>> {
         let Some(server) = &mut self.server else { return Poll::Ready(Ok(Bytes::new())) };
-        let mut chunk = [0; 4096];
+        let mut chunk = [MaybeUninit::uninit(); 4096];
         let room = room.min(chunk.len());
-        let mut buffer = ReadBuf::new(chunk.get_mut(..room).unwrap_or_default());
+        let mut buffer = ReadBuf::uninit(chunk.get_mut(..room).unwrap_or_default());
         ready!(Pin::new(server).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
     }

@@ -37,7 +37,8 @@ pub struct Cell {
 /// Which places are tried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Extent {
-    /// All of them.
+    /// All of them on one connection; of a fault that meets all later ones as well, which takes many looks, those of
+    /// [`Borders`](Self::Borders).
     Every,
     /// The bytes around the frames' borders, and each frame.
     Borders,
@@ -89,7 +90,8 @@ pub(super) fn faults(kind: Kind, passed: &[Passed], extent: Extent) -> Vec<Fault
                 Places::Pairs => frames.saturating_sub(1),
             };
             let in_bytes = matches!(kind.places(), Places::Bytes | Places::BytesAndEnd);
-            let is_wanted = |at: &usize| extent == Extent::Every || !in_bytes || passed.is_at_border(*at);
+            let is_every = extent == Extent::Every && matches!(meets, Meets::Only(_));
+            let is_wanted = |at: &usize| is_every || !in_bytes || passed.is_at_border(*at);
             let mut places: Vec<_> = (0..count).filter(is_wanted).collect();
             let last = connections.saturating_sub(1);
             places = match (extent, meets) {

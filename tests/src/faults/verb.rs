@@ -7,9 +7,9 @@ use std::time::Duration;
 use pcp_cli::Exit;
 use pcp_client::sandbox::{Age, FailoverCommand, Watchdog, World};
 use pcp_client::{
-    Caution, Change, Client, Deadline, Error, Failure, Inspection, NodeName, NodeOperation, Options, Order, Proof,
-    Reload, Want, converge, converge_all, inspect, inspect_node, invalidate_query_cache, observe, read_back,
-    read_pool_use, read_watchdog, recover, reload, rotate_log, survey, switch_over,
+    Caution, Change, Client, Deadline, Error, Evidence, Failure, Inspection, NodeName, NodeOperation, Options,
+    Order, PortOnly, Proof, Reload, Want, converge, converge_all, inspect, inspect_node, invalidate_query_cache,
+    observe, read_back, read_pool_use, read_watchdog, recover, reload, rotate_log, survey, switch_over,
 };
 use pcp_proto::message::{DetachNode, ReadNodeCount, ReadNodeInfo, ReadProcessCount, ReadProcessInfo, Scope};
 use pcp_proto::{Credentials, NodeId};
@@ -93,6 +93,8 @@ fn changes(age: Age) -> Vec<Verb> {
             |net| net.shown() == "0=up/primary 1=up/standby 2=down/standby",
         ),
         of("attach s", one_down, |net, until| goal(net, "10.0.0.3", Want::Standby, until), healthy),
+        // Nobody but Pgpool can say whether the node is a standby, so it is asked.
+        of("attach s (asked)", checked, |net, until| goal_alone(net, "10.0.0.3", Want::Standby, until), healthy),
         of("attach", one_down, |net, until| goal(net, "2", Want::Attached, until), healthy),
         of(
             "attach p",
@@ -254,6 +256,11 @@ fn one_down(age: Age) -> World {
     world
 }
 
+/// Health checks are on.
+fn checked(age: Age) -> World {
+    one_down(age).configure(|settings| settings.health_check_period = Duration::from_secs(3600))
+}
+
 /// Node 1 was promoted, and Pgpool does not know it.
 fn promoted(age: Age) -> World {
     let mut world = three(age);
@@ -318,12 +325,19 @@ fn named(name: &str) -> NodeName {
 
 /// One of the engine's goals.
 fn goal<'a>(net: &'a Net, name: &'static str, want: Want, deadline: Deadline) -> Running<'a> {
-    Box::pin(async move {
-        let (name, evidence) = (named(name), Truth(&net.sandbox));
-        let order = Order::new(&name, want, Options { deadline, settle: SETTLE }).with_evidence(&evidence);
-        let report = converge(net, &credentials(), &order).await;
-        Ended { changes: report.changes, ..ended(report.result) }
-    })
+    Box::pin(async move { reach(net, name, want, deadline, &Truth(&net.sandbox)).await })
+}
+
+/// The same for a caller who cannot ask PostgreSQL.
+fn goal_alone<'a>(net: &'a Net, name: &'static str, want: Want, deadline: Deadline) -> Running<'a> {
+    Box::pin(reach(net, name, want, deadline, &PortOnly))
+}
+
+async fn reach<E: Evidence>(net: &Net, name: &str, want: Want, deadline: Deadline, evidence: &E) -> Ended {
+    let name = named(name);
+    let order = Order::new(&name, want, Options { deadline, settle: SETTLE }).with_evidence(evidence);
+    let report = converge(net, &credentials(), &order).await;
+    Ended { changes: report.changes, ..ended(report.result) }
 }
 
 /// One Pgpool beside another one, to which nothing happens.

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -53,8 +54,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// for they tell why.
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let _written = self.poll_write_output(cx);
-        let mut chunk = [0; 8 << 10];
-        let mut buffer = ReadBuf::new(&mut chunk);
+        let mut chunk = [MaybeUninit::uninit(); 8 << 10];
+        let mut buffer = ReadBuf::uninit(&mut chunk);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         self.session.input().extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))

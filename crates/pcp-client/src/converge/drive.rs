@@ -147,7 +147,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
 
     /// Looks at Pgpool's state over one connection and takes the next step.
     async fn look(&mut self) -> Result<Look, Failure> {
-        let (mut client, view) = match self.observe().await {
+        let (mut client, mut view) = match self.observe().await {
             Ok(observed) => observed,
             Err(error) => return self.judge(error).map(|()| Look::Waiting),
         };
@@ -162,14 +162,18 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
                 }
             },
         };
-        if self.view.as_ref().is_none_or(|before| before.nodes != view.nodes) {
-            self.quiet_since = Instant::now();
-        }
-        self.seat.post_search(view.searching().is_some());
-        self.memory.observe(&goal, &view, self.elapsed());
-        let step = self.plan(&goal, &view);
-        debug!(?step, node = view.node(goal.node).map(Node::state), "planned");
-        self.view = Some(view.clone());
+        let step = loop {
+            match self.take_in(&goal, &view) {
+                Step::Ask(question) if self.is_for_pgpool(question, &view) => {
+                    let Some(later) = self.ask_here(&mut client, question, &view).await else {
+                        client.close().await;
+                        return Ok(Look::Moved);
+                    };
+                    view = later;
+                }
+                step => break step,
+            }
+        };
         match step {
             Step::Act(change, reason) => match self.hold_back(&goal)? {
                 Some(awaited) => self.awaited = awaited,
@@ -192,6 +196,19 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
         }
         client.close().await;
         Ok(Look::Waiting)
+    }
+
+    /// Takes note of what Pgpool shows, and plans the next step.
+    fn take_in(&mut self, goal: &Goal, view: &View) -> Step {
+        if self.view.as_ref().is_none_or(|before| before.nodes != view.nodes) {
+            self.quiet_since = Instant::now();
+        }
+        self.seat.post_search(view.searching().is_some());
+        self.memory.observe(goal, view, self.elapsed());
+        let step = self.plan(goal, view);
+        debug!(?step, node = view.node(goal.node).map(Node::state), "planned");
+        self.view = Some(view.clone());
+        step
     }
 
     /// Looks and finds out until the first step is known that is more than a question.

@@ -49,6 +49,14 @@ pub enum Question {
     Recovery(NodeId),
 }
 
+impl Question {
+    /// Returns the node that it is about.
+    pub(super) fn node(self) -> NodeId {
+        let (Self::Answers(node) | Self::Recovery(node)) = self;
+        node
+    }
+}
+
 /// What is known about a [`Question`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answer {

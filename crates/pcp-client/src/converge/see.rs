@@ -88,6 +88,13 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
         self.asked.push(asked);
     }
 
+    /// Takes note of all that was asked on the last connection, for it was asked more.
+    pub(super) fn note_last_connection(&mut self, asked: Vec<RequestKind>) {
+        if let Some(last) = self.asked.last_mut() {
+            *last = asked;
+        }
+    }
+
     /// Adds requests to those of the last connection.
     pub(super) fn note_asked(&mut self, requests: impl IntoIterator<Item = RequestKind>) {
         if let Some(asked) = self.asked.last_mut() {
