@@ -1,10 +1,9 @@
 //! Reading a body.
 
-use std::ffi::CStr;
 use std::str::FromStr;
 
 use bytes::{Buf, Bytes};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use crate::{DecodeError, Text};
 
@@ -110,8 +109,10 @@ impl Fields {
 
     /// Returns the next NUL-terminated string without reading it.
     fn peek(&self, field: &'static str) -> Result<&[u8], DecodeError> {
-        let text = CStr::from_bytes_until_nul(&self.rest).map_err(|_| DecodeError::MissingField { field })?;
-        Ok(text.to_bytes())
+        let (text, _) = memchr(0, &self.rest)
+            .and_then(|nul| self.rest.split_at_checked(nul))
+            .ok_or(DecodeError::MissingField { field })?;
+        Ok(text)
     }
 
     /// Goes on behind a string of this length and its NUL.
