@@ -57,6 +57,7 @@ pub fn on_real_servers() -> Vec<Scenario> {
         Scenario { name: "SIGSTOP, later SIGCONT", run: stopped },
         Scenario { name: "the host is paused, and goes on", run: paused },
         Scenario { name: "the network is cut both ways, and mended", run: cut },
+        Scenario { name: "the network is cut one way, then the other", run: cut_one_way },
         Scenario { name: "replies are lost from the change on", run: replies_lost },
         Scenario { name: "three packets of ten are lost", run: lossy },
         Scenario { name: "the disk of the log is full", run: log_full },
@@ -222,6 +223,22 @@ fn cut(site: &Site) -> Result<Vec<Ran>> {
     Ok(vec![silent?, on])
 }
 
+fn cut_one_way(site: &Site) -> Result<Vec<Ran>> {
+    let mut ran = Vec::new();
+    for (way, port, words) in [("input", "dport", "detach 2"), ("output", "sport", "attach 2 s")] {
+        site.on_host(&format!(
+            "nft 'table inet one-way {{ chain cut {{ type filter hook {way} priority -300; tcp {port} 9898 drop; }}; }}'"
+        ))?;
+        let silent = site.run(&format!("{words} --deadline 3s"), &[4]);
+        let hook = site.start(words, site.pgpool());
+        site.on_host("nft delete table inet one-way")?;
+        ran.push(silent?);
+        ran.push(ended(words, hook?.wait(PATIENCE)?, &[0])?);
+    }
+    site.shows("attached standby")?;
+    Ok(ran)
+}
+
 fn replies_lost(site: &Site) -> Result<Vec<Ran>> {
     let relay = Proxy::silent_after(site.pgpool(), RequestKind::DETACH_NODE)?;
     let words = "detach 2 --deadline 3s";
@@ -257,8 +274,21 @@ fn lossy(site: &Site) -> Result<Vec<Ran>> {
     Ok(ran)
 }
 
+/// Writes the log to a disk of its own, which only the hook sees, and which holds nothing more.
 fn log_full(site: &Site) -> Result<Vec<Ran>> {
-    let full = site.run("detach 2 --log-file /dev/full", &[0])?;
+    const FULL: &str =
+        "mount -t tmpfs -o size=16k none /mnt && head -c 16k /dev/zero >/mnt/full && exec -a pcpctl \"$@\"";
+    let (words, host) = ("detach 2 --log-file /mnt/log", site.pgpool().to_string());
+    let hook = Pcpctl::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "bash", "-c", FULL, "bash"])
+        .args([&site.program])
+        .args(words.split(' ').chain(["-h", &host, "--config", "/dev/null"]))
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("PCP_USER", PCP_USER)
+        .env("PCP_PASSWORD", PCP_PASSWORD);
+    let output = hook.run()?;
+    ensure!(output.stderr.contains("cannot log to /mnt/log: No space left"), "{output:?}");
+    let full = ended(words, output, &[0])?;
     site.shows("down standby")?;
     Ok(vec![full])
 }
