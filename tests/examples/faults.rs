@@ -6,9 +6,10 @@
 
 use std::env;
 use std::fs;
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use pcp_tests::Version;
 use pcp_tests::faults::{self, Extent, Kind, Ports, Table};
 
@@ -64,9 +65,15 @@ fn program(is_wanted: impl Fn(&str) -> bool, extent: Extent) -> Result<Table> {
     let ports = Ports::start()?;
     for command in faults::commands() {
         if is_wanted(&format!("program {}", command.name)) {
-            for kind in Kind::ALL {
-                let cell = faults::try_program(&program, &ports, &command, kind, extent)?;
-                table.add(command.name, kind, cell);
+            let cells = thread::scope(|scope| {
+                let tried = Kind::ALL.map(|kind| {
+                    let (program, ports, command) = (&program, &ports, &command);
+                    scope.spawn(move || faults::try_program(program, ports, command, kind, extent))
+                });
+                tried.map(|cell| cell.join().unwrap_or_else(|_| bail!("the harness panicked")))
+            });
+            for (kind, cell) in Kind::ALL.into_iter().zip(cells) {
+                table.add(command.name, kind, cell?);
             }
             tell(&format!("program: {}: {} places so far", command.name, table.places()));
         }

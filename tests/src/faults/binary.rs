@@ -30,13 +30,12 @@ use super::pipe::{Passed, Pipe};
 use super::run::{Cell, Extent, faults};
 use crate::{Output, Pcpctl};
 
-/// How much later than its deadline a run may end: the second that the program takes for it, and what a machine with
-/// more to do than it can takes to start a process and to see its end.
-const GRACE: Duration = Duration::from_millis(2000);
+/// How much later than its deadline a run may end.
+const GRACE: Duration = Duration::from_secs(1);
 /// What an endless command is ended with.
 const TERM: i32 = 15;
-/// A process mostly waits.
-const AT_ONCE: usize = 24;
+/// How many processes of one kind of fault run at once: they mostly wait, as the other kinds' do.
+const AT_ONCE: usize = 16;
 
 /// Ports of 127.0.0.1 that answer as PostgreSQL does, and are no PostgreSQL.
 #[derive(Debug)]

@@ -55,7 +55,7 @@ pub fn page(library: &Table, program: &Table, real: &[RealOutcome], few: Option<
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| {name} | {} | {cell} |", version.pgpool());
     }
-    page.push_str("\n## The program, over TCP, at the borders of frames\n\n");
+    page.push_str("\n## The program, over TCP, at the borders of frames, of a list at those of the first and the last two rows\n\n");
     page.push_str(&program.text());
     page.push_str(
         "\n## The library, in a clock that jumps, at the bytes\n\nThe verbs are what of the command line calls the \

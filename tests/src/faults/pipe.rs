@@ -32,6 +32,7 @@ pub(crate) struct Count {
     pub(crate) bytes: usize,
     /// Behind how many bytes each frame ended.
     pub(crate) ends: Vec<usize>,
+    letters: Vec<u8>,
     raw: BytesMut,
 }
 
@@ -51,11 +52,23 @@ impl Count {
         byte <= HEADER || self.ends.iter().any(|&end| (end.saturating_sub(1)..=end + HEADER).contains(&byte))
     }
 
+    /// Tells whether a byte is in a frame whose neighbours are of its kind, two on each side: a row in the middle of a list.
+    pub(crate) fn is_in_a_list(&self, byte: usize) -> bool {
+        self.is_frame_in_a_list(self.ends.partition_point(|&end| end <= byte))
+    }
+
+    /// Tells the same of a frame.
+    pub(crate) fn is_frame_in_a_list(&self, frame: usize) -> bool {
+        let around = frame.checked_sub(2).and_then(|first| self.letters.get(first..=frame + 2)).unwrap_or_default();
+        around.first().is_some_and(|first| around.iter().all(|letter| letter == first))
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         self.raw.extend_from_slice(bytes);
         let mut end = self.bytes + bytes.len() - self.raw.len();
         self.bytes += bytes.len();
         while let Some(length) = whole(&self.raw) {
+            self.letters.extend(self.raw.first());
             self.raw.advance(length);
             end += length;
             self.ends.push(end);

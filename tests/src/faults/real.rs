@@ -9,8 +9,8 @@ use pcp_proto::RequestKind;
 
 use crate::{Cluster, Output, PCP_PASSWORD, PCP_USER, Pcpctl, Proxy, Running, Settings, Version, wait_until};
 
-/// How much later than its deadline a run may end; see the faults of the program.
-const GRACE: Duration = Duration::from_secs(2);
+/// How much later than its deadline a run may end.
+const GRACE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Something that happens to a real Pgpool.

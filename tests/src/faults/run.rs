@@ -37,10 +37,10 @@ pub struct Cell {
 /// Which places are tried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Extent {
-    /// All of them on one connection; of a fault that meets all later ones as well, which takes many looks, those of
-    /// [`Borders`](Self::Borders).
+    /// All of them on one connection; of a fault that meets all later ones as well, which takes many looks, the bytes around
+    /// the frames' borders, and each frame.
     Every,
-    /// The bytes around the frames' borders, and each frame.
+    /// The bytes around the frames' borders, and each frame, but of a list the first and the last rows.
     Borders,
     /// So many of those, evenly spread, the first and the last one among them.
     Few(usize),
@@ -90,8 +90,12 @@ pub(super) fn faults(kind: Kind, passed: &[Passed], extent: Extent) -> Vec<Fault
                 Places::Pairs => frames.saturating_sub(1),
             };
             let in_bytes = matches!(kind.places(), Places::Bytes | Places::BytesAndEnd);
-            let is_every = extent == Extent::Every && matches!(meets, Meets::Only(_));
-            let is_wanted = |at: &usize| is_every || !in_bytes || passed.is_at_border(*at);
+            let is_wanted = |&at: &usize| match (extent, in_bytes) {
+                (Extent::Every, true) => matches!(meets, Meets::Only(_)) || passed.is_at_border(at),
+                (Extent::Every, false) => true,
+                (_, true) => passed.is_at_border(at) && !passed.is_in_a_list(at),
+                (_, false) => !passed.is_frame_in_a_list(at),
+            };
             let mut places: Vec<_> = (0..count).filter(is_wanted).collect();
             let last = connections.saturating_sub(1);
             places = match (extent, meets) {
