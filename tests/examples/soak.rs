@@ -35,6 +35,8 @@ const ASKING: usize = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest deadline of a verb, and a second; and what a busy machine takes.
 const LATEST: Duration = Duration::from_secs(63);
+/// How long a verb is run again, and SQL asked again.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn main() -> Result<()> {
     let mut args = env::args();
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
         exits: Mutex::default(),
         over: AtomicBool::new(false),
         failovers: AtomicUsize::new(0),
+        started: Instant::now(),
     };
     let textfile = env::temp_dir().join(format!("pcpctl-soak-{}.prom", process::id()));
     let watcher = soak.start(&format!("exporter --textfile {} --interval 1s", textfile.display()))?;
@@ -67,10 +70,17 @@ fn main() -> Result<()> {
             while Instant::now() < end {
                 soak.fail_over()?;
                 sizes.push(Size::of(&watcher)?);
+                soak.tell(&format!("{} failovers", sizes.len()));
             }
             Ok(())
         })();
         soak.over.store(true, Ordering::Relaxed);
+        if let Err(error) = &changed {
+            soak.tell(&format!(
+                "{error}; Pgpool's log:\n{}",
+                soak.cluster.pgpool().host().logs().unwrap_or_default()
+            ));
+        }
         let asked = asking.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a panic")));
         let asked: Result<()> = asked.collect();
         changed.and(asked)
@@ -88,6 +98,7 @@ struct Soak {
     exits: Mutex<BTreeMap<(String, i32), usize>>,
     over: AtomicBool,
     failovers: AtomicUsize,
+    started: Instant,
 }
 
 /// What a process holds.
@@ -144,15 +155,24 @@ impl Soak {
     fn change(&self, verb: &str, node: usize, kind: &str, is_so: impl Fn(&str) -> bool) -> Result<()> {
         let words = format!("{verb} {node}{kind}");
         // With everybody else at work it may have to be run again, as EFM's caller would.
-        wait_until(&format!("{words} to succeed"), Duration::from_secs(180), || {
+        wait_until(&format!("{words} to succeed"), PATIENCE, || {
             let output = self.run(&words)?;
             ensure!(output.success(), "{output:?}");
             Ok(())
         })?;
-        let nodes = wait_until("SQL to answer", Duration::from_secs(30), || self.cluster.pool_nodes())?;
+        let nodes = wait_until("SQL to answer", PATIENCE, || self.cluster.pool_nodes())?;
         let shown = nodes.iter().find(|row| row.id == node).context("the node is gone")?.summary();
         ensure!(is_so(&shown), "{words} succeeded, and SQL shows {shown}");
         Ok(())
+    }
+
+    #[expect(clippy::print_stderr, reason = "progress, for whoever waits")]
+    fn tell(&self, what: &str) {
+        eprintln!(
+            "Pgpool {}, {:.0} s: {what}",
+            self.cluster.version().series(),
+            self.started.elapsed().as_secs_f64()
+        );
     }
 
     /// Prints the figures, and says what grew.

@@ -242,7 +242,7 @@ fn questions() -> Vec<Verb> {
     ]
 }
 
-const SETTLE: Duration = Duration::from_millis(1500);
+const SETTLE: Duration = Duration::from_millis(300);
 
 fn three(age: Age) -> World {
     let world = World::new(age).node("10.0.0.1", 5432).node("10.0.0.2", 5432).node("10.0.0.3", 5432);
