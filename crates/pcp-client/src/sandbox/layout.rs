@@ -76,11 +76,12 @@ impl World {
         }
     }
 
-    /// Tells what the primary knows of a standby; of what Pgpool takes for the primary, nothing.
+    /// Tells what the primary knows of a standby; of what Pgpool takes for the primary, nothing, and without one it does not
+    /// ask.
     fn replication(&self, id: usize, node: &Node) -> (&'static str, &'static str) {
         let streams = |node: &Node| node.postgres.answers() && node.postgres.in_recovery;
         let sends = |node: &Node| node.postgres.answers() && !node.postgres.in_recovery;
-        let is_known = self.primary != Some(id)
+        let is_known = self.primary.is_some_and(|primary| primary != id)
             && node.status != NodeStatus::Unused
             && streams(node)
             && self.nodes.iter().any(sends);
@@ -158,6 +159,16 @@ mod tests {
             assert_eq!(node.status, NodeStatus::Down);
             assert_eq!(node.quarantine, age.has_quarantine().then_some(true), "{age}");
         }
+    }
+
+    #[test]
+    fn without_a_primary_nothing_is_known_of_replication() {
+        let mut drill = drill(Age::V4_7);
+        let mut state = |primary| {
+            drill.world.primary = primary;
+            drill.ask(&ReadNodeInfo::Node(id(1))).unwrap().nodes.remove(0).repl_state.unwrap()
+        };
+        assert_eq!([state(Some(0)), state(None)], ["streaming", ""]);
     }
 
     #[test]
