@@ -28,15 +28,12 @@ fn the_c_tools_cannot_tell_a_sandbox_from_a_server(version: Version) -> Result<(
     pair.is_read_alike(is_new)?;
     pair.lists_the_same_parameters()?;
 
-    pair.changes("pcp_detach_node", &["2"])?;
-    pair.nodes_are_alike()?;
+    pair.changes_nodes("pcp_detach_node", &["2"], &["2"])?;
     pair.refuses("pcp_detach_node", &["2"])?;
     pair.refuses("pcp_detach_node", &["-g", "2"])?;
+    pair.changes_nodes("pcp_attach_node", &["2"], &[])?;
     pair.changes("pcp_attach_node", &["2"])?;
-    pair.nodes_are_alike()?;
-    pair.changes("pcp_attach_node", &["2"])?;
-    pair.changes("pcp_detach_node", &["-g", "2"])?;
-    pair.nodes_are_alike()?;
+    pair.changes_nodes("pcp_detach_node", &["-g", "2"], &["2"])?;
     for node in ["0", "1", "2", "99"] {
         pair.refuses("pcp_recovery_node", &[node])?;
     }
@@ -53,13 +50,10 @@ fn the_c_tools_cannot_tell_a_sandbox_from_a_server(version: Version) -> Result<(
     }
     if is_new {
         // Nothing promotes PostgreSQL, so that no node is the primary afterwards.
-        pair.changes("pcp_promote_node", &["-s", "1"])?;
-        pair.nodes_are_alike()?;
-        pair.changes("pcp_attach_node", &["0"])?;
-        pair.nodes_are_alike()?;
+        pair.changes_nodes("pcp_promote_node", &["-s", "1"], &["0", "2"])?;
+        pair.changes_nodes("pcp_attach_node", &["0"], &["2"])?;
     }
-    pair.changes("pcp_promote_node", &["1"])?;
-    pair.nodes_are_alike()?;
+    pair.changes_nodes("pcp_promote_node", &["1"], &["0", "2"])?;
     pair.changes("pcp_attach_node", &["99"])?;
     pair.stops(if is_new { &["-m", "f", "-s", "cluster"] } else { &["-m", "f"] })
 }
@@ -103,8 +97,7 @@ fn nor_can_they_when_it_is_at_work(version: Version) -> Result<()> {
         pair.changes("pcp_invalidate_query_cache", &[])?;
     }
     pair.prepare_recovery()?;
-    pair.changes("pcp_recovery_node", &["2"])?;
-    pair.nodes_are_alike()?;
+    pair.changes_nodes("pcp_recovery_node", &["2"], &[])?;
     pair.refuses("pcp_recovery_node", &["2"])?;
     if version != Version::V4_1 {
         pair.cluster.pgpool().host().exec(["touch", PROMOTES])?;

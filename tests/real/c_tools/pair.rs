@@ -171,6 +171,24 @@ impl Pair {
         Ok(())
     }
 
+    /// The same for what changes nodes: waits until both have carried it out, which they do behind their answers and in
+    /// their own time, and those that are `down` then are alike. A graceful change must not come before Pgpool has
+    /// replaced its PCP process, up to 4.4.
+    pub(super) fn changes_nodes(&self, tool: &str, args: &[&str], down: &[&str]) -> Result<()> {
+        let before = pcp_process(&self.cluster)?;
+        self.changes(tool, args)?;
+        wait_until(&format!("{down:?} to be down on both"), Duration::from_secs(15), || {
+            for node in ["0", "1", "2"] {
+                let outputs = self.run("pcp_node_info", &[node])?;
+                let is_carried_out = |output: &Output| output.stdout.contains(" down ") == down.contains(&node);
+                ensure!(outputs.iter().all(is_carried_out), "{outputs:?}");
+            }
+            Ok(())
+        })?;
+        self.await_replacement(&before)?;
+        self.nodes_are_alike()
+    }
+
     /// Runs a program that is refused by both, in the same words.
     pub(super) fn refuses(&self, tool: &str, args: &[&str]) -> Result<()> {
         let [real, sandbox] = self.run(tool, args)?;
