@@ -1,12 +1,18 @@
 //! The harness itself: what the other tests take for granted.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use pcp_tests::{Cluster, Pgpool, PoolNode, Settings, Version, wait_until};
 
-for_oldest_and_newest!(a_cluster_starts_and_can_be_broken, roles_can_change_hands, three_pgpools_form_a_watchdog);
+for_oldest_and_newest!(
+    a_cluster_starts_and_can_be_broken,
+    roles_can_change_hands,
+    three_pgpools_form_a_watchdog,
+    commands_run_on_a_host_as_by_docker_exec,
+);
 
 fn a_cluster_starts_and_can_be_broken(version: Version) -> Result<()> {
     let cluster = Cluster::start(version, Settings::default())?;
@@ -93,6 +99,60 @@ fn three_pgpools_form_a_watchdog(version: Version) -> Result<()> {
     for pgpool in cluster.pgpools().skip(1) {
         pgpool.await_summary(&["0 attached primary", "1 attached standby", "2 attached standby"])?;
     }
+    Ok(())
+}
+
+fn commands_run_on_a_host_as_by_docker_exec(version: Version) -> Result<()> {
+    let cluster = Cluster::start(version, Settings::default())?;
+    let host = cluster.node(2)?.host();
+
+    let environment = host.exec(["env"])?.stdout;
+    let environment: BTreeSet<&str> = environment.lines().collect();
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(environment, BTreeSet::from(["HOME=/root", "HOSTNAME=node2", path, "TZ=UTC"]));
+    assert_eq!(host.exec(["sh", "-c", "pwd; id -u; cat; tty"])?.stdout, "/\n0\nnot a tty\n");
+    assert_eq!(host.exec(["sh", "-c", "exit 3"])?.code, Some(3));
+    assert_eq!(host.exec(["sh", "-c", "kill -KILL $$"])?.code, Some(128 + 9));
+    assert_eq!(host.exec(["no-such-program"])?.code, Some(127));
+    let long = host.exec(["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' a | tee /dev/stderr"])?;
+    assert!(long.stdout == "a".repeat(1_000_000) && long.stderr == long.stdout, "{} bytes", long.stdout.len());
+
+    // Each end of the pipe waits for the other.
+    assert!(host.exec(["mkfifo", "/tmp/pipe"])?.success());
+    thread::scope(|scope| {
+        let read = scope.spawn(|| host.exec(["cat", "/tmp/pipe"]));
+        host.exec(["sh", "-c", "echo met >/tmp/pipe"])?;
+        assert_eq!(read.join().unwrap()?.stdout, "met\n");
+        anyhow::Ok(())
+    })?;
+
+    // A paused host refuses at once. Nothing that was used before the pause is left behind it.
+    host.pause()?;
+    let refused = format!("{:#}", host.exec(["true"]).unwrap_err());
+    assert!(refused.contains("is paused"), "{refused}");
+    host.unpause()?;
+    wait_until("the shells of before to end", Duration::from_secs(10), || {
+        let shells = host.exec(["pgrep", "--exact", "--count", "sh"])?.stdout;
+        ensure!(shells == "1\n", "{shells:?}");
+        Ok(())
+    })?;
+    assert_eq!(cluster.node(2)?.sql("SELECT 1")?, "1");
+
+    // A host without power refuses too, and a command that runs when that goes ends with it.
+    let cut_off = thread::scope(|scope| {
+        let sleep = scope.spawn(|| host.exec(["sh", "-c", "echo begun; touch /tmp/begun; sleep 50"]));
+        wait_until("it to run", Duration::from_secs(10), || {
+            ensure!(host.exec(["test", "-e", "/tmp/begun"])?.success());
+            Ok(())
+        })?;
+        host.power_off()?;
+        anyhow::Ok(format!("{:#}", sleep.join().unwrap().unwrap_err()))
+    })?;
+    assert!(cut_off.contains(r#"was cut off; stdout so far: "begun\n""#), "{cut_off}");
+    let refused = format!("{:#}", host.exec(["true"]).unwrap_err());
+    assert!(refused.contains("is not running"), "{refused}");
+    host.power_on()?;
+    assert!(host.exec(["true"])?.success());
     Ok(())
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::docker::Docker;
 use crate::process::Output;
+use crate::shell::Shells;
 use crate::{PCP_PASSWORD, PCP_USER, Version, docker, image, owner};
 
 /// The names of all programs that there are in the newest release.
@@ -28,12 +30,15 @@ pub const C_TOOLS: [&str; 15] = [
     "pcp_watchdog_info",
 ];
 
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// A container with the programs of one version, in this machine's network: they reach what listens on 127.0.0.1.
 ///
 /// Removed on drop.
 #[derive(Debug)]
 pub struct CTools {
     id: String,
+    shells: Shells,
 }
 
 impl CTools {
@@ -46,10 +51,10 @@ impl CTools {
         docker::require()?;
         let image = image::ensure(version)?;
         let id = Docker::new(["run", "--detach", "--label", owner::label()?, "--network", "host", &image]).run()?;
-        let tools = Self { id };
+        let tools = Self { shells: Shells::of(&id), id };
         let line = format!("*:*:{PCP_USER}:{PCP_PASSWORD}\n");
-        let save = "umask 077 && cat >/root/.pcppass";
-        Docker::new(["exec", "--interactive", &tools.id, "sh", "-c", save]).input(line.into_bytes()).run()?;
+        let saved = tools.shells.run(&["sh", "-c", "umask 077 && cat >/root/.pcppass"], &line, LIMIT)?;
+        ensure!(saved.success(), "{saved:?}");
         Ok(tools)
     }
 
@@ -60,8 +65,9 @@ impl CTools {
     /// When Docker refuses.
     pub fn names(&self) -> Result<Vec<String>> {
         let list = "ls /usr/bin /usr/sbin | grep '^pcp_' | sort --unique";
-        let names = Docker::new(["exec", &self.id, "sh", "-c", list]).run()?;
-        Ok(names.lines().map(str::to_owned).collect())
+        let names = self.run_bare("sh", &["-c", list])?;
+        ensure!(names.success(), "{names:?}");
+        Ok(names.stdout.lines().map(str::to_owned).collect())
     }
 
     /// Run one with these words only: no host, no user.
@@ -70,8 +76,7 @@ impl CTools {
     ///
     /// When it takes longer than a minute.
     pub fn run_bare(&self, tool: &str, args: &[&str]) -> Result<Output> {
-        let command = ["exec", &self.id, tool].into_iter().chain(args.iter().copied());
-        Docker::new(command).output().with_context(|| tool.to_owned())
+        self.shells.run(&[&[tool], args].concat(), "", LIMIT)
     }
 
     /// Run `pcp_node_info` or another one on the Pgpool at `address`, as the user that `pcp.conf` knows.
@@ -81,11 +86,7 @@ impl CTools {
     /// When it takes longer than a minute. A refusal is none: look at the output.
     pub fn run(&self, address: SocketAddr, tool: &str, args: &[&str]) -> Result<Output> {
         let (host, port) = (address.ip().to_string(), address.port().to_string());
-        let command =
-            ["exec", "--env", "HOME=/root", &self.id, tool, "-h", &host, "-p", &port, "-U", PCP_USER, "-w"];
-        Docker::new(command.into_iter().chain(args.iter().copied()))
-            .output()
-            .with_context(|| format!("{tool} of {address}"))
+        self.run_bare(tool, &[&["-h", &host, "-p", &port, "-U", PCP_USER, "-w"], args].concat())
     }
 }
 

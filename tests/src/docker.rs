@@ -11,7 +11,6 @@ use crate::process::{self, Output};
 /// One call of `docker`.
 pub(crate) struct Docker {
     command: Command,
-    input: Option<Vec<u8>>,
     limit: Duration,
     words: String,
 }
@@ -26,12 +25,7 @@ impl Docker {
         let args: Vec<String> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let mut command = Command::new("docker");
         command.args(&args);
-        Self { command, input: None, limit: Duration::from_secs(60), words: args.join(" ") }
-    }
-
-    pub(crate) fn input(mut self, input: Vec<u8>) -> Self {
-        self.input = Some(input);
-        self
+        Self { command, limit: Duration::from_secs(60), words: args.join(" ") }
     }
 
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
@@ -41,7 +35,7 @@ impl Docker {
 
     /// Run it, whatever exit code comes out.
     pub(crate) fn output(self) -> Result<Output> {
-        process::run(self.command, self.input, self.limit).with_context(|| format!("docker {}", self.words))
+        process::run(self.command, None, self.limit).with_context(|| format!("docker {}", self.words))
     }
 
     /// Run it and return its standard output, trimmed; an exit code other than 0 is an error with the end of what

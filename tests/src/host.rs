@@ -10,6 +10,7 @@ use crate::docker::{Docker, tail};
 use crate::network::Network;
 use crate::owner;
 use crate::process::Output;
+use crate::shell::Shells;
 
 /// A host with an address of its own, reachable from this machine; removed on drop.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Host {
     id: String,
     name: String,
     address: Ipv4Addr,
+    shells: Shells,
 }
 
 impl Host {
@@ -43,7 +45,7 @@ impl Host {
         args.extend(published.iter().map(String::as_str));
         args.push(image);
         let id = Docker::new(args).run()?;
-        Ok(Self { id, name: name.to_owned(), address })
+        Ok(Self { shells: Shells::of(&id), id, name: name.to_owned(), address })
     }
 
     /// Return its name inside the cluster: `node0`, `pgpool0`.
@@ -60,13 +62,15 @@ impl Host {
 
     /// Run a command on it as root, whatever exit code comes out.
     ///
+    /// What it leaves in the background is not waited for, and must not hold its streams.
+    ///
     /// # Errors
     ///
-    /// When it takes longer than a minute. The command may run on in the host then.
+    /// When it takes longer than a minute, in which case it may run on in the host; and when the host is paused, off, or
+    /// switched off meanwhile.
     pub fn exec<'a>(&'a self, argv: impl IntoIterator<Item = &'a str>) -> Result<Output> {
-        Docker::new(["exec", &self.id].into_iter().chain(argv))
-            .output()
-            .with_context(|| format!("on {}", self.name))
+        let argv: Vec<_> = argv.into_iter().collect();
+        self.shells.run(&argv, "", Duration::from_secs(60)).with_context(|| format!("on {}", self.name))
     }
 
     /// Copy a file of this machine onto it.
@@ -106,7 +110,10 @@ impl Host {
     ///
     /// When Docker refuses, as for a paused host.
     pub fn pause(&self) -> Result<()> {
-        Docker::new(["pause", &self.id]).run().map(drop)
+        Docker::new(["pause", &self.id]).run()?;
+        // Docker refuses a new one; a frozen one would just keep silent.
+        self.shells.end();
+        Ok(())
     }
 
     /// Let a paused host go on.
@@ -125,7 +132,9 @@ impl Host {
     ///
     /// When Docker refuses.
     pub fn power_off(&self) -> Result<()> {
-        Docker::new(["kill", &self.id]).run().map(drop)
+        Docker::new(["kill", &self.id]).run()?;
+        self.shells.end();
+        Ok(())
     }
 
     /// Bring it up again, with no service running and no packet filter.
@@ -167,18 +176,18 @@ impl Host {
 
     /// Carry out an action of the image's `host` script.
     pub(crate) fn act<'a>(&self, action: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        self.act_with(action, Vec::new())
+        self.act_with(action, "")
     }
 
     /// The same with `input` as the action's standard input.
-    pub(crate) fn act_with<'a>(&self, action: impl IntoIterator<Item = &'a str>, input: Vec<u8>) -> Result<()> {
-        let action: Vec<&str> = action.into_iter().collect();
-        let args = ["exec", "--interactive", &self.id, "host"].into_iter().chain(action.iter().copied());
-        let output = Docker::new(args).input(input).limit(Duration::from_secs(120)).output()?;
+    pub(crate) fn act_with<'a>(&self, action: impl IntoIterator<Item = &'a str>, input: &str) -> Result<()> {
+        let argv: Vec<_> = ["host"].into_iter().chain(action).collect();
+        let output =
+            self.shells.run(&argv, input, Duration::from_secs(120)).with_context(|| format!("on {}", self.name))?;
         ensure!(
             output.success(),
             "{} on {} failed: {}; its log ends:\n{}",
-            action.join(" "),
+            argv.join(" "),
             self.name,
             output.stderr.trim(),
             tail(&self.logs().unwrap_or_default()),

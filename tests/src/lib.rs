@@ -36,6 +36,7 @@ mod process;
 mod proxy;
 mod session;
 mod settings;
+mod shell;
 mod version;
 mod wait;
 mod writer;

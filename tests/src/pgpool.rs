@@ -85,7 +85,7 @@ impl Pgpool {
     ///
     /// When the host is paused or off.
     pub(crate) fn configure(&self, file: String) -> Result<()> {
-        self.host.act_with(["configure-pgpool", &self.id.to_string()], file.into_bytes())
+        self.host.act_with(["configure-pgpool", &self.id.to_string()], &file)
     }
 
     /// Change a parameter that a running Pgpool takes over, and return once PCP shows it.

@@ -33,7 +33,7 @@ impl Postgres {
     ///
     /// When the host is paused or off.
     pub fn add_script(&self, name: &str, body: &str) -> Result<()> {
-        self.host.act_with(["add-script", name], format!("#!/bin/sh\n{body}\n").into_bytes())
+        self.host.act_with(["add-script", name], &format!("#!/bin/sh\n{body}\n"))
     }
 
     /// Start the cluster's first primary.
