@@ -106,11 +106,11 @@ fn node_to_cycle<'a>(plan: &Planner<'a>) -> Result<Option<&'a Node>, Step> {
     Ok(None)
 }
 
-/// Returns the second half of a cycle of a node that the goal is not about. One that has died meanwhile stays down.
+/// Returns the second half of a cycle of a node that the goal is not about, for its own is up wherever this is asked.
+/// One that has died meanwhile stays down.
 pub(super) fn attach_half_done(plan: &Planner<'_>) -> Option<Step> {
-    let cycled = plan.memory.half_done(plan.goal, plan.view).into_iter().find(|&id| {
-        id != plan.node.id && plan.memory.has_cycled(id) && !plan.memory.has_sent(Change::Attach(id))
-    })?;
+    let mut half_done = plan.memory.half_done(plan.goal, plan.view).into_iter();
+    let cycled = half_done.find(|&id| plan.memory.has_cycled(id) && !plan.memory.has_sent(Change::Attach(id)))?;
     match plan.answers(plan.view.node(cycled)?) {
         Err(ask) => Some(ask),
         Ok(true) => Some(Step::Act(Change::Attach(cycled), Reason::Restore)),
