@@ -282,4 +282,13 @@ mod tests {
         record(&mut memory, take_back(2));
         assert!(memory.half_done(&goal(2, Want::Attached), &view(DETACHED)).is_empty());
     }
+    #[test]
+    fn an_attach_counts_as_asked_for_until_it_would_be_sent_again() {
+        let mut memory = Memory::default();
+        record(&mut memory, attach(2));
+        record(&mut memory, detach(1));
+        let attaching = |now| memory.attaching(now).map(NodeId::get).collect::<Vec<_>>();
+        assert_eq!(attaching(CHANGE_PATIENCE - Duration::from_millis(1)), [2]);
+        assert!(attaching(CHANGE_PATIENCE).is_empty());
+    }
 }

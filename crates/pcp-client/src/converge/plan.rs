@@ -256,6 +256,20 @@ mod tests {
     }
 
     #[test]
+    fn a_state_has_lasted_when_its_time_is_over_and_not_a_look_later() {
+        let goal = goal(2, Want::Standby);
+        let mut memory = Memory::default();
+        memory.observe(&goal, &view(DETACHED), Duration::ZERO);
+        record(&mut memory, attach(2));
+        memory.observe(&goal, &view(HEALTHY), Duration::ZERO);
+        let at = |elapsed, settle| decide(&goal, &memory, &view(HEALTHY), Time { elapsed, settle, ..TIME });
+        let settle = Duration::from_secs(2);
+        assert_waits_for(&at(settle - Duration::from_millis(1), settle), "to last");
+        assert_eq!(at(settle, settle), Step::Done);
+        assert_eq!(at(Duration::ZERO, Duration::ZERO), Step::Done, "it need not last");
+    }
+
+    #[test]
     fn nothing_is_sent_while_pgpool_searches() {
         for want in [Want::Attached, Want::Standby, Want::Primary] {
             for node in [0, 1] {

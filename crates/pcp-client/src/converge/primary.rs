@@ -270,6 +270,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_promotion_set_down_waits_until_the_promotion_shows() {
+        let promote = (Change::Promote(1.try_into().unwrap()), Reason::Goal);
+        let cycled = [Ok(NO_PRIMARY), Err(cycle(1)), Err(attach(1)), Ok(NO_PRIMARY), Err(promote)];
+        let past = [&cycled[..], &[Ok("down standby, up standby, down standby"); 6]].concat();
+        let facts =
+            [recovery(1, Recovery::NotInRecovery), answering(2), recovery(2, Recovery::InRecovery), answering(1)];
+        assert_waits_for(&told_after(&goal(1, Want::Primary), &past, &facts, 60), "Pgpool found none");
+    }
+
+    #[test]
     fn what_was_set_down_for_the_new_primary_comes_back_when_it_is_a_standby() {
         let after = "down standby, up primary, down standby";
         let promote = (Change::Promote(1.try_into().unwrap()), Reason::Goal);

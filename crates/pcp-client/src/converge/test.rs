@@ -69,7 +69,7 @@ pub(super) fn record(memory: &mut Memory, (change, reason): (Change, Reason)) {
 /// Plans as for a caller who knows nothing of PostgreSQL: what is asked gets no answer.
 pub(super) fn decide(goal: &Goal, memory: &Memory, view: &View, time: Time) -> Step {
     let mut memory = memory.clone();
-    loop {
+    for _ in 0..=view.nodes.len() {
         match plan(goal, &memory, view, time) {
             Step::Ask(question @ Question::Recovery(_)) => {
                 memory.learn(question, Answer::Recovery(unknown()), time.elapsed);
@@ -77,6 +77,7 @@ pub(super) fn decide(goal: &Goal, memory: &Memory, view: &View, time: Time) -> S
             step => return step,
         }
     }
+    panic!("what was answered is asked again");
 }
 
 /// Plans the next step of a run that saw these views and sent these changes, a view or a change a second.
