@@ -98,4 +98,11 @@ mod tests {
         assert_eq!(format!("{text:?}"), "\"pg\\xff1\"");
         assert_eq!(Text::new(&b"a\0b"[..]), "a");
     }
+
+    #[test]
+    fn text_is_compared_with_words_byte_by_byte() {
+        let text = Text::from("up");
+        assert!(text == "up" && text == *"up");
+        assert!(text != "UP" && text != *"UP");
+    }
 }
