@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use pcp_client::sandbox::{Fault, World};
+use pcp_proto::message::NodeStatus;
 use pcp_tests::{Output, Pcpctl};
 use serde_json::{Value, json};
 
@@ -175,6 +176,27 @@ fn a_signal_ends_a_run_with_its_own_code() -> Result<()> {
         hook.signal(signal)?;
         let output = hook.wait(Duration::from_secs(5))?;
         assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(first_line(&output).contains("ended before it was verified"), "{output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_signal_takes_nothing_from_as_many_pgpools_as_are_required() -> Result<()> {
+    for (require, code) in [("any", 0), ("all", 143)] {
+        let (verified, silent) = (Pgpool::start()?, Pgpool::start()?);
+        verified.sandbox.with(|world| world.node_mut(2).unwrap().status = NodeStatus::Down);
+        (0..20).for_each(|_| silent.sandbox.fault(Fault::NeverSalt));
+        let hosts = format!("{},{}", verified.endpoint(), silent.endpoint());
+        let hook = logged_in(&["detach", "10.0.0.3", "--require", require, "-h", &hosts]).spawn()?;
+        pcp_tests::wait_until("one Pgpool to be read", Duration::from_secs(10), || {
+            let is_read = verified.sandbox.requests().len() > 3 && verified.sandbox.open_connections() == 0;
+            anyhow::ensure!(is_read && silent.sandbox.connections() > 0, "not yet");
+            Ok(())
+        })?;
+        hook.signal("TERM")?;
+        let output = hook.wait(Duration::from_secs(5))?;
+        assert_eq!(output.code, Some(code), "{require}: {output:?}");
         assert!(first_line(&output).contains("ended before it was verified"), "{output:?}");
     }
     Ok(())

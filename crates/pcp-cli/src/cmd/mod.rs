@@ -123,14 +123,15 @@ pub(crate) fn run_to_end<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(output)
 }
 
-/// Waits for SIGINT or SIGTERM; for ever where they cannot be listened for.
-async fn ended_by_signal() -> Exit {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => Exit::Interrupted,
-        _ = terminate.recv() => Exit::Terminated,
+/// Waits for SIGINT or SIGTERM; for ever where they cannot be listened for. It listens from the call on, and not from the
+/// first poll: what is polled beside it may have connected by then.
+fn ended_by_signal() -> impl Future<Output = Exit> {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        }
     }
 }
