@@ -203,6 +203,30 @@ fn a_signal_takes_nothing_from_as_many_pgpools_as_are_required() -> Result<()> {
 }
 
 #[test]
+fn what_did_not_come_about_is_said_with_what_may_come_of_it() -> Result<()> {
+    let (pgpool, refusing) = (Pgpool::start()?, Refusing::new()?);
+    let dead = refusing.address.to_string();
+    let both = format!("{},{dead}", pgpool.endpoint());
+    for (verb, danger) in [
+        ("detach 10.0.0.3", "may still send sessions to the node"),
+        ("attach 10.0.0.3", "may not use the node"),
+        ("attach 10.0.0.1 p", "may still write to the old primary"),
+    ] {
+        let args: Vec<_> = verb.split(' ').chain(["--settle", "0s", "--deadline", "2s", "-h"]).collect();
+        let (both, alone) = (logged_in(&args).args([&both]).run()?, logged_in(&args).args([&dead]).run()?);
+        let (both, alone) = (first_line(&both).to_owned(), first_line(&alone).to_owned());
+        assert!(both.contains(&format!(" on 1 of 2 Pgpools: {dead}: nothing was changed: ")), "{both}");
+        assert!(both.ends_with(&format!("; a Pgpool that is not verified {danger}")), "{both}");
+        assert!(alone.contains(&format!(": {dead}: nothing was changed: ")) && !alone.contains(danger), "{alone}");
+    }
+    let args = ["detach", "10.0.0.3", "--deadline", "2s", "-o", "json", "-h", &dead];
+    let document: Value = serde_json::from_str(&logged_in(&args).run()?.stdout)?;
+    let elapsed = document["pgpools"][0]["elapsed_ms"].as_f64().context("no time")?;
+    assert!((1500.0..60_000.0).contains(&elapsed), "it waits for a Pgpool that may be starting: {document}");
+    Ok(())
+}
+
+#[test]
 fn a_pipe_that_nobody_reads_does_not_outlast_the_deadline() -> Result<()> {
     let pgpool = Pgpool::start()?;
     let dir = Dir::new("full-pipe")?;

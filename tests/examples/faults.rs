@@ -6,10 +6,10 @@
 
 use std::env;
 use std::fs;
-use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use pcp_client::sandbox::Age;
 use pcp_tests::Version;
 use pcp_tests::faults::{self, Extent, Kind, Ports, Table};
 
@@ -30,9 +30,10 @@ fn main() -> Result<()> {
         Err(_) => None,
     };
     let started = Instant::now();
-    let library = library(is_wanted, few.map_or(Extent::Every, Extent::Few))?;
+    // What is about time comes first, and before the processors are busy.
     let program = program(is_wanted, few.map_or(Extent::Borders, Extent::Few))?;
     let real = real(is_wanted)?;
+    let library = library(is_wanted, few)?;
     let seconds = started.elapsed().as_secs();
     let page = faults::page(&library, &program, &real, few, seconds);
     match wanted.is_empty() {
@@ -45,9 +46,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn library(is_wanted: impl Fn(&str) -> bool, extent: Extent) -> Result<Table> {
+/// Every byte on the newest age. What is between the borders of frames is the same on the others.
+fn library(is_wanted: impl Fn(&str) -> bool, few: Option<usize>) -> Result<Table> {
     let mut table = Table::default();
     for verb in faults::verbs() {
+        let every = if verb.age() == Age::V4_7 { Extent::Every } else { Extent::Borders };
+        let extent = few.map_or(every, Extent::Few);
         let name = format!("{} on {}", verb.name, verb.age());
         if is_wanted(&format!("library {name}")) {
             for kind in Kind::ALL {
@@ -60,24 +64,11 @@ fn library(is_wanted: impl Fn(&str) -> bool, extent: Extent) -> Result<Table> {
 }
 
 fn program(is_wanted: impl Fn(&str) -> bool, extent: Extent) -> Result<Table> {
-    let mut table = Table::default();
     let program = env::current_exe().context("this program does not find itself")?;
-    let ports = Ports::start()?;
-    for command in faults::commands() {
-        if is_wanted(&format!("program {}", command.name)) {
-            let cells = thread::scope(|scope| {
-                let tried = Kind::ALL.map(|kind| {
-                    let (program, ports, command) = (&program, &ports, &command);
-                    scope.spawn(move || faults::try_program(program, ports, command, kind, extent))
-                });
-                tried.map(|cell| cell.join().unwrap_or_else(|_| bail!("the harness panicked")))
-            });
-            for (kind, cell) in Kind::ALL.into_iter().zip(cells) {
-                table.add(command.name, kind, cell?);
-            }
-            tell(&format!("program: {}: {} places so far", command.name, table.places()));
-        }
-    }
+    let mut commands = faults::commands();
+    commands.retain(|command| is_wanted(&format!("program {}", command.name)));
+    let table = faults::try_program(&program, &Ports::start()?, &commands, &Kind::ALL.map(|kind| (kind, extent)))?;
+    tell(&format!("program: {} places", table.places()));
     Ok(table)
 }
 

@@ -5,14 +5,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use anyhow::Result;
 use pcp_client::sandbox::Age;
 use pcp_tests::faults::{
-    Command, Extent, Kind, Ports, Verb, WITHOUT_PGPOOL, Way, commands, names, try_everywhere, try_program, verbs,
+    Extent, Kind, Ports, Verb, WITHOUT_PGPOOL, Way, commands, names, try_everywhere, try_program, verbs,
 };
 
 /// What no fault may end in is said by the judges in `pcp_tests::faults`.
@@ -61,29 +58,10 @@ fn no_fault_makes_the_program_hang_panic_lie_or_lose_an_error() -> Result<()> {
         // Waits for the deadline.
         (Kind::Stall(Way::FromServer), 1),
     ];
-    let (ports, program) = (Ports::start()?, Path::new(env!("CARGO_BIN_EXE_pcpctl-under-test")));
-    let commands = commands();
-    let (next, defects) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let try_all = |command: &Command| -> Result<()> {
-        for (kind, few) in KINDS {
-            let cell = try_program(program, &ports, command, kind, Extent::Few(few))?;
-            defects.lock().expect("nobody panics with it").extend(cell.defects);
-        }
-        Ok(())
-    };
-    // Most of the time is spent on waiting for deadlines.
-    let results: Vec<Result<()>> = thread::scope(|scope| {
-        let work = || {
-            while let Some(command) = commands.get(next.fetch_add(1, Ordering::Relaxed)) {
-                try_all(command)?;
-            }
-            Ok(())
-        };
-        let workers: Vec<_> = (0..6).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().expect("it does not panic")).collect()
-    });
-    results.into_iter().collect::<Result<()>>()?;
-    assert_none(&defects.into_inner()?);
+    let kinds = KINDS.map(|(kind, few)| (kind, Extent::Few(few)));
+    let program = Path::new(env!("CARGO_BIN_EXE_pcpctl-under-test"));
+    let table = try_program(program, &Ports::start()?, &commands(), &kinds)?;
+    assert_none(&table.defects().map(str::to_owned).collect::<Vec<_>>());
     Ok(())
 }
 

@@ -187,6 +187,10 @@ fn a_node_that_is_held_is_left_alone_and_named() -> Result<()> {
     assert!(first_line(&output).contains("; 10.0.0.3: held by alice since "), "{output:?}");
     assert!(first_line(&output).ends_with(": new disk"), "{output:?}");
     assert_eq!(shown(&pgpool), "0=up/primary 1=up/standby 2=down/standby");
+    let output = host.to_be(wanted, &["-h", &endpoint, "-o", "json"])?;
+    let document: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    let held: Vec<_> = (0..3).map(|node| document["pgpools"][0]["nodes"][node]["held"].is_string()).collect();
+    assert_eq!(held, [false, false, true], "{document}");
     // Marks that cannot be read may be any.
     fs::remove_dir_all(format!("{state}/holds"))?;
     fs::write(format!("{state}/holds"), "")?;

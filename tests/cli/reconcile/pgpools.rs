@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use pcp_client::sandbox::Fault;
 use pcp_tests::wait_until;
+use serde_json::{Value, json};
 
 use super::{Host, PATIENCE, changes, desired, first_line, shown};
 use crate::support::{Pgpool, Refusing, logged_in};
@@ -26,6 +27,13 @@ fn a_dead_pgpool_neither_hides_the_other_nor_is_hidden() -> Result<()> {
         let begin = if code == 0 { "reconciled: 2 nodes are as " } else { "NOT reconciled on 1 of 2 Pgpools: " };
         assert!(verdict.starts_with(begin), "{output:?}");
         assert!(verdict.contains("10.0.0.3 attached as a standby"), "{output:?}");
+        let file = host.dir.file("json.json", &desired("10.0.0.1 primary"), 0o644)?;
+        let args = [&["--desired", &file, "-h", &hosts, "-o", "json", "--deadline", "1s"][..], require].concat();
+        let output = host.reconcile(&args).run()?;
+        let document: Value = serde_json::from_str(&output.stdout)?;
+        let verified = document["pgpools"].as_array().map(|pgpools| pgpools.iter().map(|one| &one["verified"]));
+        assert_eq!(verified.map(Vec::from_iter), Some(vec![&json!(false), &json!(true)]), "{document}");
+        assert_eq!(document["verified"], json!(code == 0), "{document}");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The program itself, over TCP, with faults on the way.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -27,6 +28,7 @@ use super::command::{Command, Ends, world};
 use super::fault::{Fault, Kind, Meets};
 use super::net::Net;
 use super::pipe::{Passed, Pipe};
+use super::report::Table;
 use super::run::{Cell, Extent, faults};
 use crate::{Output, Pcpctl};
 
@@ -34,8 +36,8 @@ use crate::{Output, Pcpctl};
 const GRACE: Duration = Duration::from_secs(1);
 /// What an endless command is ended with.
 const TERM: i32 = 15;
-/// How many processes of one kind of fault run at once: they mostly wait, as the other kinds' do.
-const AT_ONCE: usize = 16;
+/// A process mostly waits.
+const AT_ONCE: usize = 150;
 
 /// Ports of 127.0.0.1 that answer as PostgreSQL does, and are no PostgreSQL.
 #[derive(Debug)]
@@ -64,32 +66,40 @@ impl Ports {
     }
 }
 
-/// Tries a fault at its places of every connection that the command makes, and returns what came of it.
+/// Tries these faults at their places of every connection that each command makes, many at once, and returns what came
+/// of it.
 ///
 /// # Errors
 ///
-/// When the command fails without a fault: nothing would be proven then.
-pub fn try_program(program: &Path, ports: &Ports, command: &Command, kind: Kind, extent: Extent) -> Result<Cell> {
-    let clean = once(program, ports, command, None)?;
-    ensure!(clean.is_expected(command), "{} without a fault: {:?}", command.name, clean.output);
-    let places: Vec<_> =
-        faults(kind, &clean.passed, extent).into_iter().filter(|fault| is_worth_it(*fault)).collect();
-    let (next, cell) = (AtomicUsize::new(0), Mutex::new(Cell::default()));
+/// When a command fails without a fault: nothing would be proven then.
+pub fn try_program(program: &Path, ports: &Ports, commands: &[Command], kinds: &[(Kind, Extent)]) -> Result<Table> {
+    let (mut tries, mut table) = (Vec::new(), Table::default());
+    for command in commands {
+        let clean = once(program, ports, command, None)?;
+        ensure!(clean.is_expected(command), "{} without a fault: {:?}", command.name, clean.output);
+        let faults = kinds.iter().flat_map(|&(kind, extent)| faults(kind, &clean.passed, extent));
+        // The rows are to be in the order of the commands.
+        kinds.iter().for_each(|(kind, _)| table.add(command.name, *kind, Cell::default()));
+        tries.extend(faults.filter(|fault| is_worth_it(*fault)).map(|fault| (command, fault)));
+    }
+    // So that those that wait and those that do not are mixed.
+    tries.sort_by_key(|(_, fault)| fault.at);
+    let (next, table) = (AtomicUsize::new(0), Mutex::new(table));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(&fault) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(&(command, fault)) = tries.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let run = catch_unwind(AssertUnwindSafe(|| once(program, ports, command, Some(fault))));
-                    let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
-                    match run.unwrap_or_else(|_| Err(anyhow!("the harness panicked"))) {
-                        Ok(run) => cell.add_run(command, fault, &run),
-                        Err(error) => cell.defects.push(format!("{}, {fault:?}: {error:#}", command.name)),
-                    }
+                    let cell = match run.unwrap_or_else(|_| Err(anyhow!("the harness panicked"))) {
+                        Ok(run) => run.cell(command, fault),
+                        Err(error) => Cell::defect(format!("{}, {fault:?}: {error:#}", command.name)),
+                    };
+                    table.lock().unwrap_or_else(PoisonError::into_inner).add(command.name, fault.kind, cell);
                 }
             });
         }
     });
-    Ok(cell.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(table.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// What lasts until the deadline in every place says the same from each connection on.
@@ -113,6 +123,23 @@ impl Run {
             (Ends::Findings, Some(1)) | (Ends::Check, Some(1 | 2)) => !self.passed.is_empty(),
             (Ends::Never, code) => code == Some(143) || self.output.signal == Some(TERM),
             _ => false,
+        }
+    }
+
+    /// Returns what came of the fault at this one place.
+    fn cell(&self, command: &Command, fault: Fault) -> Cell {
+        let Output { code, stdout, stderr, elapsed, .. } = &self.output;
+        let defect = self.judge(command, fault).map(|why| {
+            format!(
+                "{}, {fault:?}: {why}: {code:?} after {elapsed:?}: {stdout:?} {stderr:?}; {}",
+                command.name, self.shown
+            )
+        });
+        Cell {
+            exits: BTreeMap::from([(code.unwrap_or(-1), 1)]),
+            believed: usize::from(defect.is_none() && *code == Some(0) && !self.is_true),
+            defects: defect.into_iter().collect(),
+            longest: *elapsed,
         }
     }
 
@@ -153,20 +180,6 @@ impl Run {
             return Some("nothing was said".to_owned());
         }
         None
-    }
-}
-
-impl Cell {
-    fn add_run(&mut self, command: &Command, fault: Fault, run: &Run) {
-        *self.exits.entry(run.output.code.unwrap_or(-1)).or_default() += 1;
-        self.longest = self.longest.max(run.output.elapsed);
-        match run.judge(command, fault) {
-            Some(why) => self.defects.push(format!(
-                "{}, {fault:?}: {why}: {:?} after {:?}: {:?} {:?}; {}",
-                command.name, run.output.code, run.output.elapsed, run.output.stdout, run.output.stderr, run.shown
-            )),
-            None => self.believed += usize::from(run.output.code == Some(0) && !run.is_true),
-        }
     }
 }
 

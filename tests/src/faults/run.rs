@@ -135,6 +135,11 @@ impl Cell {
         self.longest = self.longest.max(tried.elapsed);
     }
 
+    /// Says that something must not be, and no exit code.
+    pub(super) fn defect(what: String) -> Self {
+        Self { defects: vec![what], ..Self::default() }
+    }
+
     /// Returns how many places were tried.
     #[must_use]
     pub fn places(&self) -> usize {
