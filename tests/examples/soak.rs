@@ -87,6 +87,7 @@ fn main() -> Result<()> {
     });
     watcher.signal("TERM").ok();
     fs::remove_file(&textfile).ok();
+    soak.show_exits();
     result?;
     soak.judge(&sizes)
 }
@@ -142,6 +143,9 @@ impl Soak {
         let turn = self.failovers.fetch_add(1, Ordering::Relaxed);
         let (old, new, third) = (turn % 3, (turn + 1) % 3, (turn + 2) % 3);
         self.cluster.kill_postgres(old)?;
+        // A killed PostgreSQL leaves its shared memory behind, and one that is made anew does not know of it: after 180
+        // failovers there was no room left.
+        self.cluster.node(old)?.host().exec(["sh", "-c", "rm -f /dev/shm/PostgreSQL.*"])?;
         self.change("detach", old, "", |node| node.ends_with("standby") || node.contains("down"))?;
         self.cluster.promote_postgres(new)?;
         self.change("attach", new, " p", |node| node.ends_with("attached primary"))?;
@@ -175,12 +179,16 @@ impl Soak {
         );
     }
 
-    /// Prints the figures, and says what grew.
     #[expect(clippy::print_stdout, reason = "this is what it is for")]
-    fn judge(&self, sizes: &[Size]) -> Result<()> {
+    fn show_exits(&self) {
         for ((verb, code), count) in self.exits.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             println!("{verb}: {count} with exit code {code}");
         }
+    }
+
+    /// Prints the figures, and says what grew.
+    #[expect(clippy::print_stdout, reason = "this is what it is for")]
+    fn judge(&self, sizes: &[Size]) -> Result<()> {
         let (first, last) = (sizes.first().context("no failover was done")?, sizes.last().context("likewise")?);
         println!("{} failovers; a process that ran all the time: {first:?}, then {last:?}", sizes.len());
         let workers = wait_until("the server's connections to end", Duration::from_secs(30), || {
