@@ -282,6 +282,7 @@ mod tests {
         record(&mut memory, take_back(2));
         assert!(memory.half_done(&goal(2, Want::Attached), &view(DETACHED)).is_empty());
     }
+
     #[test]
     fn an_attach_counts_as_asked_for_until_it_would_be_sent_again() {
         let mut memory = Memory::default();

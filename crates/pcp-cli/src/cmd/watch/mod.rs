@@ -152,6 +152,7 @@ fn start_looking(args: &WatchArgs, settings: &Settings) -> Receiver<(usize, Look
 /// Ends the process a second after a signal where it does not end by itself.
 fn end_after_signal() {
     thread::spawn(|| {
+        // Called within the runtime: it listens from the call on.
         if let Ok(exit) = run_to_end(async { ended_by_signal().await }) {
             thread::sleep(PATIENCE);
             std::process::exit(if exit == Exit::Interrupted { 0 } else { exit.code() });
