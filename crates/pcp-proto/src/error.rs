@@ -88,6 +88,14 @@ pub enum DecodeError {
         /// How many strings it holds.
         fields: usize,
     },
+    /// A reply has more or fewer rows than it announces.
+    #[error("the reply announces {announced} rows and has {rows}")]
+    WrongCount {
+        /// What the reply announces.
+        announced: u32,
+        /// How many rows it has.
+        rows: usize,
+    },
     /// The rows of a reply have different numbers of fields.
     #[error("the rows of {message} have different layouts")]
     MixedLayouts {

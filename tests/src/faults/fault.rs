@@ -141,10 +141,10 @@ impl Kind {
         matches!(self, Self::Flip)
     }
 
-    /// Tells whether nothing is lost by it but time.
+    /// Tells whether nothing is lost by it but time, for one who is so patient.
     #[must_use]
-    pub fn is_harmless(self) -> bool {
-        matches!(self, Self::ByteByByte | Self::Split(_)) || matches!(self, Self::Delay(_, seconds) if seconds < 5)
+    pub fn is_harmless(self, patience: Duration) -> bool {
+        matches!(self, Self::ByteByByte) || self.pause().is_some_and(|pause| pause < patience)
     }
 
     /// Returns how long the pause is that it makes.

@@ -217,11 +217,12 @@ fn judge(verb: &Verb, fault: Fault, ended: &Ended, seen: &Seen) -> Option<String
     if ended.claims_nothing && (seen.was_asked_to_change || !ended.changes.is_empty()) {
         return Some("it says that nothing was changed, and Pgpool was asked to".to_owned());
     }
+    let is_harmless = fault.kind.is_harmless(verb.patience);
     let is_single = matches!(fault.meets, Meets::Only(_));
-    if is_single && verb.goes_on && (fault.kind.is_harmless() || is_of_the_transport(fault.kind)) {
+    if is_single && verb.goes_on && (is_harmless || is_of_the_transport(fault.kind)) {
         return Some("one connection failed, and it gave up".to_owned());
     }
-    if fault.kind.is_harmless() {
+    if is_harmless {
         return Some("it failed for a pause".to_owned());
     }
     let names = |words: &[&str]| words.iter().any(|word| ended.said.contains(word));

@@ -11,7 +11,9 @@ use pcp_client::{
     Order, PortOnly, Proof, Reload, Want, converge, converge_all, inspect, inspect_node, invalidate_query_cache,
     observe, read_back, read_pool_use, read_watchdog, recover, reload, rotate_log, survey, switch_over,
 };
-use pcp_proto::message::{DetachNode, ReadNodeCount, ReadNodeInfo, ReadProcessCount, ReadProcessInfo, Scope};
+use pcp_proto::message::{
+    DetachNode, ReadNodeCount, ReadNodeInfo, ReadProcessCount, ReadProcessInfo, ReadWatchdogInfo, Scope,
+};
 use pcp_proto::{Credentials, NodeId};
 
 use super::fault::Kind;
@@ -24,6 +26,8 @@ pub struct Verb {
     pub name: &'static str,
     /// The time that it is given.
     pub limit: Duration,
+    /// How long it waits for an answer.
+    pub(crate) patience: Duration,
     /// Whether one fault on one connection is no reason to fail.
     pub goes_on: bool,
     /// Whether its answer is a list that does not say how long it is, so that nobody can tell what is missing.
@@ -78,6 +82,7 @@ fn changes(age: Age) -> Vec<Verb> {
     let of = |name, world: fn(Age) -> World, run: for<'a> fn(&'a Net, Deadline) -> Running<'a>, is_true| Verb {
         name,
         limit: Duration::from_secs(60),
+        patience: PATIENCE,
         goes_on: true,
         lists: false,
         age,
@@ -129,6 +134,7 @@ fn operations() -> Vec<Verb> {
         |name, seconds, world: fn(Age) -> World, run: for<'a> fn(&'a Net, Deadline) -> Running<'a>, is_true| Verb {
             name,
             limit: Duration::from_secs(seconds),
+            patience: PATIENCE,
             goes_on: false,
             lists: false,
             age: Age::V4_7,
@@ -173,6 +179,7 @@ fn questions() -> Vec<Verb> {
     let of = |name, world: fn(Age) -> World, run: for<'a> fn(&'a Net, Deadline) -> Running<'a>| Verb {
         name,
         limit: Duration::from_secs(8),
+        patience: PATIENCE,
         goes_on: false,
         lists: false,
         age: Age::V4_7,
@@ -219,14 +226,26 @@ fn questions() -> Vec<Verb> {
         of("show watchdog", watched, |net, until| {
             Box::pin(async move {
                 let cluster = async {
-                    let mut client = Client::connect(net, &credentials(), until).await?;
-                    let cluster = read_watchdog(&mut client).await?;
-                    client.close().await;
-                    Ok::<_, Error>(cluster)
+                    let client = Client::connect(net, &credentials(), until).await?;
+                    Ok::<_, Error>(client.finish(ReadWatchdogInfo::All).await?.cluster()?)
                 };
                 asked(cluster.await, |cluster| cluster.members.len() == 2)
             })
         }),
+        Verb {
+            patience: Duration::from_secs(2),
+            ..of("check watchdog", watched, |net, until| {
+                Box::pin(async move {
+                    let cluster = async {
+                        let mut client = Client::connect(net, &credentials(), until).await?;
+                        let cluster = read_watchdog(&mut client).await?;
+                        client.close().await;
+                        Ok::<_, Error>(cluster)
+                    };
+                    asked(cluster.await, |cluster| cluster.members.len() == 2)
+                })
+            })
+        },
         of("check pool", small_pool, |net, until| {
             Box::pin(async move {
                 let pool = async {
@@ -242,6 +261,8 @@ fn questions() -> Vec<Verb> {
     ]
 }
 
+/// A query's.
+const PATIENCE: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(300);
 
 fn three(age: Age) -> World {

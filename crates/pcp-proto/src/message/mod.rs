@@ -198,23 +198,25 @@ fn complete(frames: &[Frame<ReplyKind>]) -> Result<Fields, DecodeError> {
     }
 }
 
-/// Returns the rows of a reply that has an `ArraySize` frame, rows, and a `CommandComplete` frame. What the first
-/// frame counts is not looked at: servers announce other numbers than they send.
+/// Returns what an `ArraySize` frame counts, and the rows between it and a `CommandComplete` frame. The count is for those
+/// replies in which servers send as many rows as they announce.
 fn rows<'a>(
     frames: &'a [Frame<ReplyKind>],
     word: &'static str,
-) -> Result<impl Iterator<Item = Result<Fields, DecodeError>> + 'a, DecodeError> {
+) -> Result<(Fields, impl Iterator<Item = Result<Fields, DecodeError>> + 'a), DecodeError> {
     let (first, rest) = frames.split_first().ok_or(DecodeError::MissingFrame { frame: ARRAY_SIZE })?;
-    Fields::new(&first.body).word(ARRAY_SIZE)?;
+    let mut count = Fields::new(&first.body);
+    count.word(ARRAY_SIZE)?;
     let (last, rows) = rest.split_last().ok_or(DecodeError::MissingFrame { frame: COMPLETE })?;
     let mut end = Fields::new(&last.body);
     end.word(COMPLETE)?;
     end.finish()?;
-    Ok(rows.iter().map(move |row| {
+    let rows = rows.iter().map(move |row| {
         let mut fields = Fields::new(&row.body);
         fields.word(word)?;
         Ok(fields)
-    }))
+    });
+    Ok((count, rows))
 }
 
 /// Returns a row, or `None` where the frame is the `ArraySize` or the `CommandComplete` frame around rows.

@@ -426,7 +426,8 @@ impl Reply for NodeInfos {
             return Ok(Self { layout, nodes: vec![node] });
         }
         let mut reply = Self { layout: NodeInfoLayout::NEWEST, nodes: Vec::new() };
-        for row in rows(frames, ROW)? {
+        let (_, rows) = rows(frames, ROW)?;
+        for row in rows {
             let (layout, node) = NodeInfoLayout::decode(row?, true)?;
             if !reply.nodes.is_empty() && layout != reply.layout {
                 return Err(DecodeError::MixedLayouts { message: MESSAGE });

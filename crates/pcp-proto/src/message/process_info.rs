@@ -370,7 +370,8 @@ impl ProcessInfoLayout {
 impl Reply for ProcessInfos {
     fn decode(frames: &[Frame<ReplyKind>]) -> Result<Self, DecodeError> {
         let mut reply = Self { layout: ProcessInfoLayout::NEWEST, processes: Vec::new() };
-        for row in rows(frames, ROW)? {
+        let (_, rows) = rows(frames, ROW)?;
+        for row in rows {
             let (layout, slot) = ProcessInfoLayout::decode(row?)?;
             if !reply.processes.is_empty() && layout != reply.layout {
                 return Err(DecodeError::MixedLayouts { message: MESSAGE });
