@@ -110,6 +110,19 @@ async fn the_deadline_keeps_time_to_attach_what_was_set_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_to_a_change_is_not_awaited_in_the_time_to_undo_it() {
+    for age in [Age::V3_7, Age::V4_3_1, Age::V4_7] {
+        let pgpool = Pgpool::without_primary(age).await;
+        (0..100).for_each(|_| pgpool.0.fault(Fault::StallReplyToChange));
+        let report = pgpool.run(&order(&name("10.0.0.2"), Want::Primary, 16)).await;
+        assert!(matches!(report.result, Err(Failure::NotVerified { .. })), "{age}: {report:?}");
+        assert!(report.elapsed <= Duration::from_secs(16), "{age}: {report:?}");
+        assert_eq!(report.changes, [Change::Detach(id(1)), Change::Attach(id(1))], "{age}");
+        assert_eq!(pgpool.shown(), "0=down/standby 1=up/standby 2=up/standby", "{age}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_question_that_is_not_answered_does_not_outlast_the_deadline() {
     struct Silent;
     impl Evidence for Silent {

@@ -123,7 +123,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    /// Ends by then whatever is asked from now on.
+    pub(crate) fn end_by(&mut self, deadline: Deadline) {
+        self.limits.deadline = deadline;
+    }
+
     /// Asks queries in one write and returns their answers. Cancel safe.
+    ///
+    /// Answers come in the order of their questions, and few name what was asked: a server that leaves one out gives the next
+    /// one of its kind for it, and the last question fails. Node info and health check statistics name the node's address.
     ///
     /// Every reply is held as a whole, up to 64 MiB of it; see [`rows`](Self::rows) for large ones.
     ///

@@ -16,7 +16,7 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
     /// Sends a change on the connection on which `view` was read.
     pub(super) async fn act(
         &mut self,
-        client: Client<C::Stream>,
+        mut client: Client<C::Stream>,
         view: &View,
         change: Change,
         reason: Reason,
@@ -26,6 +26,8 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
         // Before it is sent: a run that is stopped while it waits for the reply has to know.
         self.memory.record(change, reason, view, self.elapsed());
         self.changes.push(change);
+        // What may be half done from now on wants time to be undone.
+        client.end_by(self.deadline());
         let Err(error) = send(client, change).await else {
             info!(%change, ?reason, "accepted");
             self.refusals = 0;

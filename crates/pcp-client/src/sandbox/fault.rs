@@ -32,6 +32,8 @@ pub enum Fault {
     Garbage(Bytes),
     /// The server takes the first change and closes instead of answering it.
     LoseReplyToChange,
+    /// The server takes changes and stays silent instead of answering.
+    StallReplyToChange,
 }
 
 /// What is to be sent instead of a reply.
@@ -67,6 +69,10 @@ impl Fault {
             Self::LoseReplyToChange if is_change => {
                 bytes.clear();
                 Next::Close
+            }
+            Self::StallReplyToChange if is_change => {
+                bytes.clear();
+                Next::Stall
             }
             Self::Garbage(garbage) if !bytes.is_empty() => {
                 bytes = BytesMut::from(&garbage[..]);
