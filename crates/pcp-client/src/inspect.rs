@@ -5,7 +5,7 @@ use pcp_proto::message::{NodeInfo, NodeInfos, ReadNodeInfo};
 use pcp_proto::{Credentials, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::observe::{View, observe};
+use crate::observe::{Node, View, contradiction, observe};
 use crate::{Client, Connect, Deadline, Error, ErrorKind};
 
 /// What a Pgpool knows of its nodes and what it finds when it asks them.
@@ -35,7 +35,8 @@ pub async fn inspect<C: Connect>(
     let view = observe(&mut client).await?;
     let infos = if view.server.node_info_dials_backends {
         client.close().await;
-        join_all(view.nodes.iter().map(|node| inspect_node(connect, credentials, deadline, node.id))).await
+        let asked = view.nodes.iter().map(|node| inspect_node(connect, credentials, deadline, node.id));
+        join_all(asked).await.into_iter().zip(&view.nodes).map(|(info, node)| info_of(node, info)).collect()
     } else {
         ask_all(client, &view).await
     };
@@ -66,10 +67,45 @@ where
 {
     let requests: Vec<_> = view.nodes.iter().map(|node| ReadNodeInfo::Node(node.id)).collect();
     let replies = client.finish(requests).await;
-    replies.into_iter().zip(&view.nodes).map(|(reply, node)| one(reply, node.id)).collect()
+    replies.into_iter().zip(&view.nodes).map(|(reply, node)| info_of(node, one(reply, node.id))).collect()
+}
+
+/// Returns the node info where it is of this node. It has no id: behind an answer that is missing it could be another
+/// node's.
+pub(crate) fn info_of(node: &Node, info: Result<NodeInfo, Error>) -> Result<NodeInfo, Error> {
+    let info = info?;
+    match (&info.host, info.port) == (&node.host, node.port) {
+        true => Ok(info),
+        false => Err(contradiction(node, &info.host, info.port)),
+    }
 }
 
 pub(crate) fn one(reply: Result<NodeInfos, Error>, id: NodeId) -> Result<NodeInfo, Error> {
     let missing = || Error::new(ErrorKind::Protocol, format!("Pgpool said nothing of node {id}"));
     reply?.nodes.pop().ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_info_of_another_node_is_none_of_this_one() {
+        let node = Node {
+            id: NodeId::MAX,
+            host: "pg1".into(),
+            port: 5432,
+            status: None,
+            role: None,
+            quarantine: false,
+            failover_disallowed: false,
+        };
+        let of = |host: &str, port| info_of(&node, Ok(NodeInfo { host: host.into(), port, ..NodeInfo::default() }));
+        assert_eq!(of("pg1", 5432).unwrap().host, "pg1");
+        for (host, port) in [("pg2", 5432), ("pg1", 5433)] {
+            let error = of(host, port).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol);
+            assert!(error.to_string().contains(&format!("node 127 is pg1:5432 in one, {host}:{port} in another")));
+        }
+    }
 }

@@ -209,12 +209,17 @@ where
     // A change names a node by its id: on a mistake about whose state is whose it would meet another node.
     let mut pairs = settings.nodes.iter().zip(&view.nodes);
     if let Some((one, other)) = pairs.find(|(one, other)| (&one.host, one.port) != (&other.host, other.port)) {
-        let (id, one, other) = (one.id, one.address(), other.address());
-        let message =
-            format!("Pgpool's answers contradict each other: node {id} is {one} in one, {other} in another");
-        return Err(Error::new(ErrorKind::Protocol, message));
+        return Err(contradiction(one, &other.host, other.port));
     }
     Ok(Observation { view, status, details })
+}
+
+/// Says that an answer about a node is about another one.
+pub(crate) fn contradiction(node: &Node, host: &Text, port: u16) -> Error {
+    let (id, address) = (node.id, node.address());
+    let message =
+        format!("Pgpool's answers contradict each other: node {id} is {address} in one, {host}:{port} in another");
+    Error::new(ErrorKind::Protocol, message)
 }
 
 /// Reads the nodes' status and role again, or returns `None` where the nodes are others than before: the address

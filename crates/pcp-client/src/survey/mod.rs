@@ -11,7 +11,7 @@ use pcp_proto::{Credentials, NodeId, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::inspect::one;
+use crate::inspect::{info_of, one};
 use crate::observe::{NodeDetail, Observation, View, observe_in_detail};
 use crate::{Client, Connect, Deadline, Error, ErrorKind};
 pub use pool::{ChildState, PoolUse, read_pool_use};
@@ -102,7 +102,7 @@ where
 {
     let requests: Vec<_> = view.nodes.iter().map(|node| ReadNodeInfo::Node(node.id)).collect();
     let replies = client.send(requests).await;
-    replies.into_iter().zip(&view.nodes).map(|(reply, node)| one(reply, node.id)).collect()
+    replies.into_iter().zip(&view.nodes).map(|(reply, node)| info_of(node, one(reply, node.id))).collect()
 }
 
 fn nodes(
