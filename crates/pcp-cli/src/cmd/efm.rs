@@ -1,5 +1,6 @@
 //! EFM on this host, asked by its own command.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pcp_client::truth::{EfmCommand, EfmStatus};
@@ -20,9 +21,20 @@ pub(super) fn command(cluster: Option<&str>, settings: &Settings) -> Result<EfmC
     match settings.efm.command.iter().find(|command| command.exists()) {
         Some(command) => Ok(EfmCommand { command: command.clone(), cluster }),
         None => {
-            let tried: Vec<_> = settings.efm.command.iter().map(|path| path.display().to_string()).collect();
-            Err(format!("there is no efm command; set command under [efm]; tried {}", tried.join(", ")))
+            let tried = list(&settings.efm.command);
+            Err(format!("there is no efm command; set command under [efm]; tried {tried}"))
         }
+    }
+}
+
+/// Lists paths, of many the first two and the last one.
+fn list(paths: &[PathBuf]) -> String {
+    let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    match &*shown {
+        [first, second, others @ .., last] if others.len() > 1 => {
+            format!("{first}, {second}, {} more, and {last}", others.len())
+        }
+        few => few.join(", "),
     }
 }
 
