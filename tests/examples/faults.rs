@@ -57,7 +57,7 @@ fn library(is_wanted: impl Fn(&str) -> bool, few: Option<usize>) -> Result<Table
             for kind in Kind::ALL {
                 table.add(&name, kind, faults::try_everywhere(&verb, kind, extent)?);
             }
-            tell(&format!("library: {name}: {} places so far", table.places()));
+            tell_of(&format!("library: {name}"), &table);
         }
     }
     Ok(table)
@@ -68,7 +68,7 @@ fn program(is_wanted: impl Fn(&str) -> bool, extent: Extent) -> Result<Table> {
     let mut commands = faults::commands();
     commands.retain(|command| is_wanted(&format!("program {}", command.name)));
     let table = faults::try_program(&program, &Ports::start()?, &commands, &Kind::ALL.map(|kind| (kind, extent)))?;
-    tell(&format!("program: {} places", table.places()));
+    tell_of("program", &table);
     Ok(table)
 }
 
@@ -86,6 +86,12 @@ fn real(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<faults::RealOutcome>> {
         }
     }
     Ok(outcomes)
+}
+
+/// Says what was found so far, which can be enough to stop.
+fn tell_of(what: &str, table: &Table) {
+    tell(&format!("{what}: {} places so far, {} defects", table.places(), table.defects().count()));
+    table.defects().for_each(tell);
 }
 
 #[expect(clippy::print_stderr, reason = "progress, for whoever waits")]

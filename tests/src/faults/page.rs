@@ -13,7 +13,7 @@ Written by `cargo run --profile exhaustive -p pcp-tests --example faults`, which
 
 Each cell is one fault at all its places on every connection that the verb makes. A place is a byte of the requests or the
 replies, or a frame. The fault meets that connection alone, or it and all later ones, where bytes are tried around the
-borders of frames only. After each run it is judged whether
+borders of frames only, and not of connections that are like the one before. After each run it is judged whether
 
 - it ended by its deadline and a second, without a panic;
 - exit code 0 is said only of what is so, by a look at the server that is not the program's own;
@@ -55,14 +55,19 @@ pub fn page(library: &Table, program: &Table, real: &[RealOutcome], few: Option<
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| {name} | {} | {cell} |", version.pgpool());
     }
-    page.push_str("\n## The program, over TCP, at the borders of frames, of a list at those of the first and the last two rows\n\n");
-    page.push_str(&program.text());
+    page.push_str("\n## The program, over TCP, at the borders of frames, of a list at those of the first and the last two rows\n");
+    section(&mut page, program);
     page.push_str(
         "\n## The library, in a clock that jumps: on 4.7 at every byte, on the others at the borders of frames\n\nThe verbs are what of the command line calls the \
-         function; times are those of that clock.\n\n",
+         function; times are those of that clock.\n",
     );
-    page.push_str(&library.text());
+    section(&mut page, library);
     page
+}
+
+fn section(page: &mut String, table: &Table) {
+    // Writing to a String cannot fail.
+    let _ = write!(page, "\nAll verbs:\n\n{}\nEach verb:\n\n{}", table.by_fault(), table.text());
 }
 
 fn cell(ran: &[Ran]) -> String {

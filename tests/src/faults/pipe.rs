@@ -43,6 +43,12 @@ impl Passed {
             Way::ToServer => &self.requests,
         }
     }
+
+    /// Tells whether the same was asked and answered on both.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let letters = |passed: &Self| [passed.requests.letters.clone(), passed.replies.letters.clone()];
+        letters(self) == letters(other)
+    }
 }
 
 impl Count {

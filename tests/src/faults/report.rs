@@ -39,7 +39,22 @@ impl Table {
         self.rows.iter().flat_map(|(_, cells)| cells.values()).map(Cell::places).sum()
     }
 
-    /// Shows it: a row for each verb and fault, with how often each exit code came.
+    /// Shows a row for each fault, of all verbs together.
+    #[must_use]
+    pub fn by_fault(&self) -> String {
+        let mut text = "| fault | places | exit code × how often | longest |\n|---|---|---|---|\n".to_owned();
+        for (place, kind) in Kind::ALL.iter().enumerate() {
+            let mut all = Cell::default();
+            self.rows.iter().filter_map(|(_, cells)| cells.get(&place)).for_each(|cell| all.merge(cell.clone()));
+            if all.places() > 0 {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "| {kind} | {} |", outcome(&all));
+            }
+        }
+        text
+    }
+
+    /// Shows a row for each fault and verb, with how often each exit code came.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text =
@@ -47,22 +62,20 @@ impl Table {
         for (place, kind) in Kind::ALL.iter().enumerate() {
             for (verb, cells) in &self.rows {
                 let Some(cell) = cells.get(&place).filter(|cell| cell.places() > 0) else { continue };
-                let exits: Vec<String> =
-                    cell.exits.iter().map(|(exit, count)| format!("{exit} × {count}")).collect();
-                let believed = match cell.believed {
-                    0 => String::new(),
-                    count => format!("; {count} lies believed"),
-                };
                 // Writing to a String cannot fail.
-                let _ = writeln!(
-                    text,
-                    "| {kind} | `{verb}` | {} | {}{believed} | {:.1} s |",
-                    cell.places(),
-                    exits.join(", "),
-                    cell.longest.as_secs_f64(),
-                );
+                let _ = writeln!(text, "| {kind} | `{verb}` | {} |", outcome(cell));
             }
         }
         text
     }
+}
+
+/// Shows how many places were tried, what came of them, and the longest run.
+fn outcome(cell: &Cell) -> String {
+    let exits: Vec<String> = cell.exits.iter().map(|(exit, count)| format!("{exit} × {count}")).collect();
+    let believed = match cell.believed {
+        0 => String::new(),
+        count => format!("; {count} lies believed"),
+    };
+    format!("{} | {}{believed} | {:.1} s", cell.places(), exits.join(", "), cell.longest.as_secs_f64())
 }

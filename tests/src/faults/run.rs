@@ -1,6 +1,7 @@
 //! Every place of every fault, and what came of it.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -38,7 +39,7 @@ pub struct Cell {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Extent {
     /// All of them on one connection; of a fault that meets all later ones as well, which takes many looks, the bytes around
-    /// the frames' borders, and each frame.
+    /// the frames' borders, and each frame, on those connections that are not like the one before.
     Every,
     /// The bytes around the frames' borders, and each frame, but of a list the first and the last rows.
     Borders,
@@ -77,8 +78,12 @@ pub fn try_everywhere(verb: &Verb, kind: Kind, extent: Extent) -> Result<Cell> {
 /// Returns the fault at every place that there is, for each connection alone and for it and all that come after.
 pub(super) fn faults(kind: Kind, passed: &[Passed], extent: Extent) -> Vec<Fault> {
     let (mut faults, connections) = (Vec::new(), passed.len());
+    let mut before = None;
     for (number, passed) in passed.iter().enumerate() {
-        for meets in [Meets::Only(number), Meets::From(number)] {
+        // What lasts is the same, whichever it begins with of looks at something that takes its time.
+        let is_like_before = before.replace(passed).is_some_and(|before| passed.is_like(before));
+        let lasting = (!is_like_before).then_some(Meets::From(number));
+        for meets in iter::once(Meets::Only(number)).chain(lasting) {
             let passed = passed.way(kind.way());
             let (bytes, frames) = (passed.bytes, passed.ends.len());
             let count = match kind.places() {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use pcp_cli::Exit;
 use pcp_client::sandbox::{Age, FailoverCommand, Watchdog, World};
 use pcp_client::{
-    Caution, Change, Client, Deadline, Error, Evidence, Failure, Inspection, NodeName, NodeOperation, Options,
-    Order, PortOnly, Proof, Reload, Want, converge, converge_all, inspect, inspect_node, invalidate_query_cache,
-    observe, read_back, read_pool_use, read_watchdog, recover, reload, rotate_log, survey, switch_over,
+    Caution, Change, Client, Deadline, Error, Evidence, Failure, Inspection, Node, NodeName, NodeOperation,
+    Options, Order, PortOnly, Proof, Reload, Want, converge, converge_all, inspect, inspect_node,
+    invalidate_query_cache, observe, read_back, read_pool_use, read_watchdog, recover, reload, rotate_log, survey,
+    switch_over,
 };
 use pcp_proto::message::{
-    DetachNode, ReadNodeCount, ReadNodeInfo, ReadProcessCount, ReadProcessInfo, ReadWatchdogInfo, Scope,
+    DetachNode, NodeInfo, ReadNodeCount, ReadNodeInfo, ReadProcessCount, ReadProcessInfo, ReadWatchdogInfo, Scope,
 };
 use pcp_proto::{Credentials, NodeId};
 
@@ -191,7 +192,9 @@ fn questions() -> Vec<Verb> {
         of("show nodes", three, |net, until| {
             Box::pin(async move {
                 let seen = inspect(net, &credentials(), until).await;
-                asked(seen, |Inspection { view, .. }| view.nodes.len() == 3)
+                asked(seen, |Inspection { view, infos }| {
+                    are_of(&view.nodes, infos.iter().map(|info| info.as_ref().ok()))
+                })
             })
         }),
         of("show node", three, |net, until| {
@@ -201,7 +204,10 @@ fn questions() -> Vec<Verb> {
         }),
         of("show health, exporter", three, |net, until| {
             Box::pin(async move {
-                asked(survey(net, &credentials(), until).await, |survey| survey.view.nodes.len() == 3)
+                asked(survey(net, &credentials(), until).await, |survey| {
+                    let infos = survey.nodes.iter().map(|node| node.info.as_ref()?.as_ref().ok());
+                    are_of(&survey.view.nodes, infos)
+                })
             })
         }),
         Verb {
@@ -399,7 +405,7 @@ async fn link(net: &Net, deadline: Deadline) -> Ended {
             ..refused(&error)
         };
     }
-    let is_met = |view: &pcp_client::View| view.node(node(2)).is_some_and(pcp_client::Node::is_down);
+    let is_met = |view: &pcp_client::View| view.node(node(2)).is_some_and(Node::is_down);
     let options = Options { deadline, settle: Duration::ZERO };
     let read = read_back(net, &credentials(), &before, "node 2 to be down", is_met, options).await;
     ended(read.map(drop))
@@ -414,17 +420,23 @@ async fn batch(net: &Net, deadline: Deadline) -> Ended {
     let infos = [0, 1, 2].map(|id| ReadNodeInfo::Node(node(id)));
     let (count, processes, infos) = client.send((ReadNodeCount, ReadProcessCount, infos.to_vec())).await;
     let again = client.send(ReadNodeCount).await;
-    for (id, info) in infos.iter().enumerate() {
-        let host = format!("10.0.0.{}", id + 1);
-        if info.as_ref().is_ok_and(|info| info.nodes.iter().any(|node| node.host != *host)) {
-            return lie(&format!("the answer to a question about node {id} is {info:?}"));
-        }
-    }
-    let all = infos.into_iter().map(|info| info.map(drop));
-    let mut all = [count.map(drop), processes.map(drop), again.map(drop)].into_iter().chain(all);
-    let failed = all.find_map(Result::err);
     client.close().await;
-    asked(failed.map_or(Ok(()), Err), |()| true)
+    let read = || {
+        let infos = infos.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let _others = (count?, processes?, again?);
+        Ok(infos)
+    };
+    asked(read(), |infos| {
+        infos
+            .iter()
+            .zip(["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+            .all(|(info, host)| info.nodes.iter().all(|node| node.host == host))
+    })
+}
+
+/// Tells whether these are the three nodes, and each info that of its node.
+fn are_of<'a>(nodes: &[Node], infos: impl Iterator<Item = Option<&'a NodeInfo>>) -> bool {
+    nodes.len() == 3 && nodes.iter().zip(infos).all(|(node, info)| info.is_none_or(|info| info.host == node.host))
 }
 
 /// What has a node, or Pgpool itself, do something.
