@@ -334,6 +334,22 @@ async fn a_goodbye_is_for_those_who_listen() {
     assert!(left.into_panic().downcast::<String>().unwrap().contains("left to write"));
 }
 
+#[tokio::test]
+async fn what_was_not_sent_before_the_connection_ended_is_not_sent_with_the_goodbye() {
+    // An answer too many, which is there before the change is sent. The script allows no further write.
+    let stream = Builder::new()
+        .write(b"M\0\0\0\x04")
+        .read(SALT)
+        .write(&[LOGIN, COUNT].concat())
+        .read(&[LOGGED_IN, THREE_NODES, THREE_NODES].concat())
+        .build();
+    let mut client = client(stream);
+    client.send(ReadNodeCount).await.unwrap();
+    let error = client.finish(DetachNode { node: id(2) }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(!error.outcome_unknown());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_takes_back_what_was_not_sent_and_does_not_wait() {
     let (sent, unsent) = COUNT.split_at(3);
