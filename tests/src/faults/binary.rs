@@ -37,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What an endless command is ended with.
 const TERM: i32 = 15;
 /// A process mostly waits.
-const AT_ONCE: usize = 150;
+const AT_ONCE: usize = 300;
 
 /// Ports of 127.0.0.1 that answer as PostgreSQL does, and are no PostgreSQL.
 #[derive(Debug)]
