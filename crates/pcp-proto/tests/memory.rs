@@ -94,6 +94,17 @@ fn requests_are_written_without_an_allocation() {
     assert_eq!((written.count_total, out.len()), (0, 95));
 }
 
+#[test]
+fn a_frame_that_is_there_is_read_with_one_allocation() {
+    let mut buffer = BytesMut::with_capacity(256);
+    Frame::new(ReplyKind::NODE_INFO, &[b'x'; 100][..]).encode(&mut buffer);
+    let mut decoder = FrameDecoder::<ReplyKind>::new();
+    let mut frame = None;
+    let read = measure(|| frame = decoder.decode(&mut buffer).unwrap());
+    // Twice as much would be moved where the header came first.
+    assert_eq!((frame.unwrap().body.len(), read.count_total), (100, 1));
+}
+
 /// Whoever keeps a small frame must not keep a large one alive with it: a server could send a megabyte of notice
 /// before each row of a reply.
 #[test]

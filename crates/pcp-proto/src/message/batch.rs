@@ -100,3 +100,19 @@ macro_rules! tuples {
 tuples!(A B);
 tuples!(A B C);
 tuples!(A B C D);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeId;
+    use crate::message::{ReadNodeCount, ReadNodeInfo};
+
+    #[test]
+    fn what_is_asked_together_is_asked_in_its_order() {
+        let nodes = [ReadNodeInfo::Node(NodeId::MAX), ReadNodeInfo::All];
+        let batch = (ReadNodeCount, nodes.to_vec());
+        let frames: Vec<_> = batch.encode().into_iter().map(|outgoing| outgoing.frame).collect();
+        let [first, last] = nodes.map(|node| Request::encode(&node));
+        assert_eq!(frames, [Request::encode(&ReadNodeCount), first, last]);
+    }
+}

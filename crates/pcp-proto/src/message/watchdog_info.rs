@@ -283,5 +283,7 @@ mod tests {
             let info = WatchdogInfo { json: json.into() };
             assert!(matches!(info.cluster(), Err(DecodeError::WatchdogJson { .. })), "{json}");
         }
+        let too_many = WatchdogInfo { json: members(MAX_MEMBERS + 1).into() }.cluster().unwrap_err().to_string();
+        assert!(too_many.contains(&format!("expected at most {MAX_MEMBERS} members")), "{too_many}");
     }
 }
