@@ -26,7 +26,7 @@ better. Nothing else may be believed. Exit codes are those of [exit-codes.md](ex
 No wait depends on the clock of the day, which may jump: every limit is a span of the monotonic clock.
 ";
 
-/// Returns the page.
+/// Returns the page; what other commands measure is in `notes.md`.
 #[must_use]
 pub fn page(library: &Table, program: &Table, real: &[RealOutcome], few: Option<usize>, seconds: u64) -> String {
     let defects = library.defects().chain(program.defects()).count();
@@ -62,6 +62,7 @@ pub fn page(library: &Table, program: &Table, real: &[RealOutcome], few: Option<
          function; times are those of that clock.\n",
     );
     section(&mut page, library);
+    page.push_str(include_str!("notes.md"));
     page
 }
 
