@@ -5,7 +5,7 @@ use pcp_proto::message::{NodeInfo, NodeInfos, ReadNodeInfo};
 use pcp_proto::{Credentials, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::observe::{Node, View, contradiction, observe};
+use crate::observe::{Node, View, observe};
 use crate::{Client, Connect, Deadline, Error, ErrorKind};
 
 /// What a Pgpool knows of its nodes and what it finds when it asks them.
@@ -74,10 +74,8 @@ where
 /// node's.
 pub(crate) fn info_of(node: &Node, info: Result<NodeInfo, Error>) -> Result<NodeInfo, Error> {
     let info = info?;
-    match (&info.host, info.port) == (&node.host, node.port) {
-        true => Ok(info),
-        false => Err(contradiction(node, &info.host, info.port)),
-    }
+    node.check_address(&info.host, info.port)?;
+    Ok(info)
 }
 
 pub(crate) fn one(reply: Result<NodeInfos, Error>, id: NodeId) -> Result<NodeInfo, Error> {

@@ -91,6 +91,18 @@ impl Node {
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
+
+    /// Checks that another answer about the node, which says where it is, is not about another one.
+    pub(crate) fn check_address(&self, host: &Text, port: u16) -> Result<(), Error> {
+        if (&self.host, self.port) == (host, port) {
+            return Ok(());
+        }
+        let (id, address) = (self.id, self.address());
+        let message = format!(
+            "Pgpool's answers contradict each other: node {id} is {address} in one, {host}:{port} in another"
+        );
+        Err(Error::new(ErrorKind::Protocol, message))
+    }
 }
 
 /// Shows the node as messages name it: `2 (10.0.0.3:5432)`.
@@ -207,19 +219,10 @@ where
     let mut view = settings.clone();
     let details = observe_nodes(client, &mut view).await?;
     // A change names a node by its id: on a mistake about whose state is whose it would meet another node.
-    let mut pairs = settings.nodes.iter().zip(&view.nodes);
-    if let Some((one, other)) = pairs.find(|(one, other)| (&one.host, one.port) != (&other.host, other.port)) {
-        return Err(contradiction(one, &other.host, other.port));
+    for (one, other) in settings.nodes.iter().zip(&view.nodes) {
+        one.check_address(&other.host, other.port)?;
     }
     Ok(Observation { view, status, details })
-}
-
-/// Says that an answer about a node is about another one.
-pub(crate) fn contradiction(node: &Node, host: &Text, port: u16) -> Error {
-    let (id, address) = (node.id, node.address());
-    let message =
-        format!("Pgpool's answers contradict each other: node {id} is {address} in one, {host}:{port} in another");
-    Error::new(ErrorKind::Protocol, message)
 }
 
 /// Reads the nodes' status and role again, or returns `None` where the nodes are others than before: the address

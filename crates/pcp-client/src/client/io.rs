@@ -16,9 +16,10 @@ use super::Client;
 use crate::{Error, ErrorKind};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// Writes what is left to say at the end. Whether anybody hears it does not matter.
+    /// Writes what is left to say at the end. Whether anybody hears it does not matter. Behind an error nothing is: a request
+    /// that is left was told not to have been sent.
     pub(super) async fn flush(&mut self) {
-        if !self.session.output().is_empty() {
+        if self.ended.is_none() && !self.session.output().is_empty() {
             let until = self.limits.deadline.cut(Duration::from_millis(100));
             let _heard = timeout_at(until, poll_fn(|cx| self.poll_write_output(cx))).await;
         }

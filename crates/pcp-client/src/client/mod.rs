@@ -182,11 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// [`Error::outcome_unknown`] is true, read the state before anything is repeated.
     pub async fn finish<B: Batch>(mut self, batch: B) -> B::Output<Error> {
         let output = self.run(&batch, self.limits.change, true).await;
-        // Only where nothing was asked is the goodbye still there. At a connection's end a request can be, which was told
-        // not to have been sent.
-        if self.ended.is_none() {
-            self.flush().await;
-        }
+        // Only where nothing was asked is the goodbye still there.
+        self.flush().await;
         self.hear_last_words().await;
         output
     }
