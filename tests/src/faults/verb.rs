@@ -19,6 +19,7 @@ use pcp_proto::{Credentials, NodeId};
 
 use super::fault::Kind;
 use super::net::{Net, Truth};
+use super::pipe::Pipe;
 
 /// One of the library's functions in a world of its own.
 #[derive(Debug)]
@@ -214,18 +215,16 @@ fn questions() -> Vec<Verb> {
             lists: true,
             ..of("show processes", small_pool, |net, until| {
                 Box::pin(async move {
-                    let rows = async {
-                        let mut client = Client::connect(net, &credentials(), until).await?;
+                    let count = read_on(net, until, async |client| {
                         let mut rows = client.rows(ReadProcessInfo::All);
                         let mut count = 0;
                         while let Some(row) = rows.next().await {
                             row?;
                             count += 1;
                         }
-                        client.close().await;
-                        Ok::<_, Error>(count)
-                    };
-                    asked(rows.await, |count| *count == 6)
+                        Ok(count)
+                    });
+                    asked(count.await, |count| *count == 6)
                 })
             })
         },
@@ -242,26 +241,12 @@ fn questions() -> Vec<Verb> {
             patience: Duration::from_secs(2),
             ..of("check watchdog", watched, |net, until| {
                 Box::pin(async move {
-                    let cluster = async {
-                        let mut client = Client::connect(net, &credentials(), until).await?;
-                        let cluster = read_watchdog(&mut client).await?;
-                        client.close().await;
-                        Ok::<_, Error>(cluster)
-                    };
-                    asked(cluster.await, |cluster| cluster.members.len() == 2)
+                    asked(read_on(net, until, read_watchdog).await, |cluster| cluster.members.len() == 2)
                 })
             })
         },
         of("check pool", small_pool, |net, until| {
-            Box::pin(async move {
-                let pool = async {
-                    let mut client = Client::connect(net, &credentials(), until).await?;
-                    let pool = read_pool_use(&mut client).await?;
-                    client.close().await;
-                    Ok::<_, Error>(pool)
-                };
-                asked(pool.await, |_| true)
-            })
+            Box::pin(async move { asked(read_on(net, until, read_pool_use).await, |_| true) })
         }),
         of("a batch of questions", small_pool, |net, until| Box::pin(batch(net, until))),
     ]
@@ -409,6 +394,18 @@ async fn link(net: &Net, deadline: Deadline) -> Ended {
     let options = Options { deadline, settle: Duration::ZERO };
     let read = read_back(net, &credentials(), &before, "node 2 to be down", is_met, options).await;
     ended(read.map(drop))
+}
+
+/// Reads something on a connection of its own.
+async fn read_on<T>(
+    net: &Net,
+    deadline: Deadline,
+    read: impl AsyncFnOnce(&mut Client<Pipe>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut client = Client::connect(net, &credentials(), deadline).await?;
+    let answer = read(&mut client).await?;
+    client.close().await;
+    Ok(answer)
 }
 
 /// Every question at once, and the answers are those to their questions.
