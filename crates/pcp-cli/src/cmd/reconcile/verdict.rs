@@ -66,17 +66,15 @@ impl Verdict {
         }
     }
 
-    /// Judges what came of it; `halt` is why it ended before it was through, `ended` the signal that ended it.
+    /// Judges what came of it; `halt` is why it ended before it was through, `ended` the signal for that where it was one.
     pub(super) fn of(run: &Run<'_>, halt: Option<&Halt>, ended: Option<Exit>) -> Self {
         let exits: Vec<_> = run.pgpools.iter().map(exit_of).collect();
         let verified = exits.iter().filter(|exit| **exit == Exit::Done).count();
         let enough = run.settings.require.is_met(verified, exits.len());
-        let exit = match (halt, ended) {
-            (Some(_), Some(signal)) => signal,
-            (Some(halt), None) => halt.exit,
-            (None, Some(signal)) if !enough => signal,
-            (None, _) if enough => Exit::Done,
-            (None, _) => Exit::combine(exits),
+        let exit = match halt {
+            Some(halt) => ended.unwrap_or(halt.exit),
+            None if enough => Exit::Done,
+            None => Exit::combine(exits),
         };
         let sentence = match halt {
             Some(halt) => sentence::halted(run, halt),
