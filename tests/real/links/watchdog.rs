@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use pcp_tests::{Settings, Version, wait_until};
+use pcp_tests::{Pgpool, Settings, Version, wait_until};
 
 use super::pair::{Pair, Who};
 
@@ -82,14 +82,16 @@ impl Pair {
         {
             self.in_turn(link, "pcp_stop_pgpool", args, |who| {
                 let output = self.run(who, "pcp_stop_pgpool", args)?;
-                wait_until("every member to be gone", Duration::from_secs(30), || {
+                wait_until("every member to stop serving", Duration::from_secs(30), || {
                     for pgpool in self.cluster.pgpools() {
-                        let processes = pgpool.host().exec(["pgrep", "--exact", "--list-full", "pgpool"])?;
-                        ensure!(!processes.success(), "{}: {processes:?}", pgpool.host().name());
+                        let serving = pgpool.host().exec(["pgrep", "--full", "--list-full", "^pgpool: PCP"])?;
+                        ensure!(!serving.success(), "{}: {serving:?}", pgpool.host().name());
                     }
                     Ok(())
                 })?;
-                self.cluster.pgpools().try_for_each(pcp_tests::Pgpool::start)?;
+                // A member may hang from here on, whoever asked.
+                self.cluster.pgpools().try_for_each(Pgpool::kill)?;
+                self.cluster.pgpools().try_for_each(Pgpool::start)?;
                 self.cluster.await_watchdog()?;
                 Ok(output)
             })?;
