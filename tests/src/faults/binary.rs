@@ -67,7 +67,7 @@ impl Ports {
 }
 
 /// Tries these faults at their places of every connection that each command makes, many at once, and returns what came
-/// of it.
+/// of it. What was late is tried again alone, and counts as it was then: the others can keep a program from the processor.
 ///
 /// # Errors
 ///
@@ -84,22 +84,35 @@ pub fn try_program(program: &Path, ports: &Ports, commands: &[Command], kinds: &
     }
     // So that those that wait and those that do not are mixed.
     tries.sort_by_key(|(_, fault)| fault.at);
-    let (next, table) = (AtomicUsize::new(0), Mutex::new(table));
+    let attempt = |command, fault| {
+        let run = catch_unwind(AssertUnwindSafe(|| once(program, ports, command, Some(fault))));
+        run.unwrap_or_else(|_| Err(anyhow!("the harness panicked")))
+    };
+    let cell = |run: Result<Run>, command: &Command, fault| match run {
+        Ok(run) => run.cell(command, fault),
+        Err(error) => Cell::defect(format!("{}, {fault:?}: {error:#}", command.name)),
+    };
+    let (next, seen) = (AtomicUsize::new(0), Mutex::new((table, Vec::new())));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(&(command, fault)) = tries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let run = catch_unwind(AssertUnwindSafe(|| once(program, ports, command, Some(fault))));
-                    let cell = match run.unwrap_or_else(|_| Err(anyhow!("the harness panicked"))) {
-                        Ok(run) => run.cell(command, fault),
-                        Err(error) => Cell::defect(format!("{}, {fault:?}: {error:#}", command.name)),
-                    };
-                    table.lock().unwrap_or_else(PoisonError::into_inner).add(command.name, fault.kind, cell);
+                    let run = attempt(command, fault);
+                    let (table, late) = &mut *seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    match run {
+                        Ok(run) if run.is_late(command) => late.push((command, fault)),
+                        run => table.add(command.name, fault.kind, cell(run, command, fault)),
+                    }
                 }
             });
         }
     });
-    Ok(table.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let (mut table, late) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    table.again = late.len();
+    for (command, fault) in late {
+        table.add(command.name, fault.kind, cell(attempt(command, fault), command, fault));
+    }
+    Ok(table)
 }
 
 /// What lasts until the deadline in every place says the same from each connection on.
@@ -124,6 +137,10 @@ impl Run {
             (Ends::Never, code) => code == Some(143) || self.output.signal == Some(TERM),
             _ => false,
         }
+    }
+
+    fn is_late(&self, command: &Command) -> bool {
+        self.output.elapsed > command.limit + GRACE
     }
 
     /// Returns what came of the fault at this one place.
@@ -154,7 +171,7 @@ impl Run {
         if stderr.contains("panicked") || code == 101 {
             return Some("a panic".to_owned());
         }
-        if *elapsed > command.limit + GRACE {
+        if self.is_late(command) {
             return Some(format!("it took {elapsed:?} of {:?}", command.limit));
         }
         if matches!(command.ends, Ends::Never) {

@@ -15,7 +15,8 @@ Each cell is one fault at all its places on every connection that the verb makes
 replies, or a frame. The fault meets that connection alone, or it and all later ones, where bytes are tried around the
 borders of frames only, and not of connections that are like the one before. After each run it is judged whether
 
-- it ended by its deadline and a second, without a panic;
+- it ended by its deadline and a second, without a panic; a program that was late beside 299 others is tried again alone, and
+  that counts;
 - exit code 0 is said only of what is so, by a look at the server that is not the program's own;
 - exit code 4, *nothing was changed*, is said only where Pgpool was asked for no change;
 - a failure gives a reason, and the reason names what happened: that the connection was closed, reset, or silent.
@@ -38,10 +39,11 @@ pub fn page(library: &Table, program: &Table, real: &[RealOutcome], few: Option<
         None => String::new(),
     };
     let mut page = format!(
-        "{HEAD}\n{extent}\n{} runs of the library and {} of the program in {} minutes: {defects} defects. {} of {} faults of real \
-         servers ended as they should.\n",
+        "{HEAD}\n{extent}\n{} runs of the library and {} of the program ({} of them again, alone) in {} minutes: {defects} defects. {} of {} \
+         faults of real servers ended as they should.\n",
         library.places(),
         program.places(),
+        program.again,
         seconds / 60,
         real.len() - failed,
         real.len(),

@@ -10,6 +10,8 @@ use super::run::Cell;
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<(String, BTreeMap<usize, Cell>)>,
+    /// How many runs were late beside others, and were tried again alone.
+    pub(super) again: usize,
 }
 
 impl Table {
