@@ -15,7 +15,7 @@ Each cell is one fault at all its places on every connection that the verb makes
 replies, or a frame. The fault meets that connection alone, or it and all later ones, where bytes are tried around the
 borders of frames only, and not of connections that are like the one before. After each run it is judged whether
 
-- it ended by its deadline and a second, without a panic; a program that was late beside 299 others is tried again alone, and
+- it ended by its deadline and a second, without a panic; a program that was late beside many others is tried again alone, and
   that counts;
 - exit code 0 is said only of what is so, by a look at the server that is not the program's own;
 - exit code 4, *nothing was changed*, is said only where Pgpool was asked for no change;
