@@ -1,15 +1,16 @@
 //! Child processes that cannot outstay their welcome.
 
-use std::io::{Read, Write};
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// What a finished process left.
@@ -66,8 +67,8 @@ impl Running {
             // A child that does not read its input is its own affair: a broken pipe is no error here.
             thread::spawn(move || stdin.write_all(&input).ok());
         }
-        let stdout = Collector::start(child.stdout.take());
-        let stderr = Collector::start(child.stderr.take());
+        let stdout = Collector::start(child.stdout.take().context("no standard output")?)?;
+        let stderr = Collector::start(child.stderr.take().context("no standard error")?)?;
         Ok(Self { child, program, start, stdout, stderr, ended: false })
     }
 
@@ -129,11 +130,10 @@ impl Running {
     fn output(&mut self, status: ExitStatus) -> Output {
         let elapsed = self.start.elapsed();
         self.ended = true;
-        // A grandchild in the background may hold the pipes open: what it writes later is not waited for.
-        let patience = Instant::now() + Duration::from_secs(1);
-        while !(self.stdout.at_end() && self.stderr.at_end()) && Instant::now() < patience {
-            thread::sleep(Duration::from_millis(1));
-        }
+        // All that it wrote is in the pipes now, whether their readers have had the processor yet or not. A grandchild
+        // in the background may hold them open: what that writes later is not waited for.
+        self.stdout.take_in();
+        self.stderr.take_in();
         Output {
             code: status.code(),
             signal: status.signal(),
@@ -178,34 +178,48 @@ fn kill(signal: &str, target: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads a pipe to its end in a thread of its own.
-#[derive(Debug)]
+/// Takes in what comes through a pipe, in a thread of its own or when it is asked to.
+#[derive(Clone, Debug)]
 struct Collector {
+    pipe: Arc<OwnedFd>,
     bytes: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
 }
 
 impl Collector {
-    fn start(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let bytes = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&bytes);
-        let reader = thread::spawn(move || {
-            let Some(mut pipe) = pipe else { return };
-            let mut chunk = [0; 8192];
-            while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-                let read = chunk.get(..count).unwrap_or_default();
-                sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(read);
-            }
-        });
-        Self { bytes, reader }
+    fn start(pipe: impl Into<OwnedFd>) -> Result<Self> {
+        let pipe = pipe.into();
+        ioctl_fionbio(&pipe, true).context("a pipe that blocks")?;
+        let collector = Self { pipe: Arc::new(pipe), bytes: Arc::default() };
+        let reader = collector.clone();
+        thread::spawn(move || while reader.take_in() && reader.is_woken() {});
+        Ok(collector)
     }
 
-    fn at_end(&self) -> bool {
-        self.reader.is_finished()
+    /// Takes in what is in the pipe, and tells whether more may come.
+    fn take_in(&self) -> bool {
+        let mut bytes = self.bytes();
+        let mut chunk = [0; 8192];
+        loop {
+            match rustix::io::read(&*self.pipe, &mut chunk) {
+                Ok(0) => return false,
+                Ok(count) => bytes.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Err(Errno::INTR) => {}
+                Err(error) => return error == Errno::AGAIN,
+            }
+        }
+    }
+
+    /// Waits until there is something to take in, or the end.
+    fn is_woken(&self) -> bool {
+        matches!(poll(&mut [PollFd::new(&*self.pipe, PollFlags::IN)], None), Ok(_) | Err(Errno::INTR))
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
