@@ -24,7 +24,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
         Row::alone(
             "a request and its answer through a session, in instructions",
             Count(each("session")?),
-            Target::AtMost(4800.0),
+            Target::AtMost(4250.0),
         ),
     ])
 }

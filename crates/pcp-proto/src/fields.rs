@@ -26,8 +26,8 @@ impl Fields {
     /// [`DecodeError::MissingField`] where no NUL follows.
     pub fn text(&mut self, field: &'static str) -> Result<Text, DecodeError> {
         let length = self.peek(field)?.len();
-        let text = self.rest.split_to(length);
-        self.skip(0);
+        let text = self.rest.slice(..length);
+        self.skip(length);
         Ok(Text::without_nul(text))
     }
 
@@ -36,18 +36,15 @@ impl Fields {
     /// # Errors
     ///
     /// [`DecodeError::MissingField`], and [`DecodeError::InvalidField`] where the string is not a number that fits `T`.
-    pub fn number<T: FromStr>(&mut self, field: &'static str) -> Result<T, DecodeError> {
-        let text = self.peek(field)?;
-        let length = text.len();
-        match std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) {
-            Some(number) => {
-                self.skip(length);
-                Ok(number)
-            }
-            None => {
-                Err(DecodeError::InvalidField { field, value: self.text(field)?, expected: "a number in range" })
-            }
+    pub fn number<T: FromStr + TryFrom<u32>>(&mut self, field: &'static str) -> Result<T, DecodeError> {
+        let small = small_number(&self.rest).and_then(|(number, length)| Some((T::try_from(number).ok()?, length)));
+        if let Some((number, length)) = small {
+            self.skip(length);
+            return Ok(number);
         }
+        let text = self.text(field)?;
+        let number = text.as_str().and_then(|text| text.parse().ok());
+        number.ok_or(DecodeError::InvalidField { field, value: text, expected: "a number in range" })
     }
 
     /// Reads the next NUL-terminated string as a switch.
@@ -56,9 +53,9 @@ impl Fields {
     ///
     /// [`DecodeError::MissingField`], and [`DecodeError::InvalidField`] where the string is neither `0` nor `1`.
     pub fn flag(&mut self, field: &'static str) -> Result<bool, DecodeError> {
-        let flag = match self.peek(field)? {
-            b"0" => false,
-            b"1" => true,
+        let flag = match self.rest.first_chunk() {
+            Some(b"0\0") => false,
+            Some(b"1\0") => true,
             _ => return Err(DecodeError::InvalidField { field, value: self.text(field)?, expected: "0 or 1" }),
         };
         self.skip(1);
@@ -133,8 +130,25 @@ impl Fields {
     }
 }
 
+/// Returns the number that `body` begins with, and its length, where it is nothing but digits that fit: nearly all are.
+fn small_number(body: &[u8]) -> Option<(u32, usize)> {
+    let mut number: u32 = 0;
+    for (length, byte) in body.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => number = number.checked_mul(10)?.checked_add(u32::from(byte & 0xf))?,
+            0 if length > 0 => return Some((number, length)),
+            _ => return None,
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -151,5 +165,40 @@ mod tests {
         assert_eq!(fields.array::<5>("d"), Err(DecodeError::MissingField { field: "d" }));
         assert_eq!(fields.array::<3>("d"), Ok(*b"tai"));
         assert_eq!(fields.finish(), Err(DecodeError::TrailingBytes { bytes: 1 }));
+    }
+
+    #[test]
+    fn a_switch_is_0_or_1() {
+        let mut fields = Fields::new(&Bytes::from_static(b"0\x001\x002\x0001\0\x001"));
+        assert_eq!((fields.flag("a"), fields.flag("b")), (Ok(false), Ok(true)));
+        for (field, value) in [("c", "2"), ("d", "01"), ("e", "")] {
+            let expected = DecodeError::InvalidField { field, value: value.into(), expected: "0 or 1" };
+            assert_eq!(fields.flag(field), Err(expected));
+        }
+        assert_eq!(fields.flag("f"), Err(DecodeError::MissingField { field: "f" }));
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_what_the_standard_library_says(
+            text in prop_oneof!["[0-9]{1,22}", "[+-]?[0-9]{0,21}", "0{0,12}[0-9]{1,11}", "[0-9 .+-]{0,4}", "[0-9]{0,3}.?"]
+        ) {
+            fn check<T: FromStr + TryFrom<u32> + PartialEq + Debug>(text: &str) {
+                let mut body = Bytes::from(format!("{text}\0end\0"));
+                let mut fields = Fields::new(&body);
+                assert_eq!(fields.number::<T>("n").ok(), text.parse().ok(), "{text}");
+                assert_eq!(fields.text("end").unwrap(), "end");
+                body.truncate(text.len());
+                assert_eq!(Fields::new(&body).number::<T>("n"), Err(DecodeError::MissingField { field: "n" }));
+            }
+            let text = text.replace('\0', "");
+            check::<u8>(&text);
+            check::<u16>(&text);
+            check::<u32>(&text);
+            check::<u64>(&text);
+            check::<i32>(&text);
+            check::<i64>(&text);
+            check::<f64>(&text);
+        }
     }
 }
