@@ -111,5 +111,6 @@ fn cluster(nodes: usize, want: Want) -> World {
     if want == Want::Attached {
         world.node_mut(0).unwrap().status = NodeStatus::Down;
     }
-    world
+    // Real ones have carried out a change before they have forked for the next connection, for which no time passes here.
+    world.configure(|settings| settings.operation_delay = Duration::ZERO)
 }

@@ -22,7 +22,7 @@ const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// Everything goes over short connections: settings, status and role of every node in two round trips behind the
 /// login, then the change, if one is needed, on the same connection, which closes before Pgpool begins to work on
-/// it. The state is read again in fresh connections after 2, 5, 10, 20 … 250 ms. No request makes Pgpool connect to
+/// it. The state is read again in fresh connections at once and after 2, 5, 10 … 250 ms. No request makes Pgpool connect to
 /// a backend, unless the goal needs to know whether a node is in recovery, nobody else knows, and Pgpool can ask.
 ///
 /// # Cancel safety
@@ -134,7 +134,7 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
         loop {
             match self.look().await? {
                 Look::Met => return Ok(()),
-                Look::Moved => pauses = Pauses::default(),
+                Look::Moved => pauses.restart(),
                 Look::Waiting => {}
             }
             let pause = pauses.next();

@@ -6,14 +6,21 @@ use tokio::time::sleep;
 
 use crate::Deadline;
 
-/// In milliseconds; the last one repeats.
-const PAUSES: [u64; 7] = [2, 5, 10, 20, 50, 100, 250];
+/// In milliseconds; the last one repeats. The first look comes at once: until Pgpool has forked for the connection, it has most
+/// often carried out what was asked.
+const PAUSES: [u64; 8] = [0, 2, 5, 10, 20, 50, 100, 250];
 
 /// The pauses between two looks.
 #[derive(Default)]
 pub(crate) struct Pauses(usize);
 
 impl Pauses {
+    /// Begins again, for something has moved. Only the first look of all comes at once: what goes round in circles is not to
+    /// keep Pgpool busy.
+    pub(crate) fn restart(&mut self) {
+        self.0 = self.0.min(1);
+    }
+
     pub(crate) fn next(&mut self) -> Duration {
         let pause = PAUSES.get(self.0).or(PAUSES.last()).copied().unwrap_or_default();
         self.0 += 1;

@@ -14,7 +14,7 @@ use crate::{Client, Connect, Error};
 ///
 /// For a caller who sent a change of its own, and wants no other one sent for it as [`converge`](super::converge()) may.
 /// `before` is the state in which it was sent; `awaited` says in a few words what is waited for. The first look comes
-/// after 2 ms, the others after 5, 10, 20 … 250 ms. What passes while Pgpool is at work, such as a connection that is refused,
+/// at once, the others after 2, 5, 10 … 250 ms. What passes while Pgpool is at work, such as a connection that is refused,
 /// is no reason to give up.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use super::schedule::{Event, Fate, Hook, Id, Knows, Schedule};
 use super::truth::{self, Truth};
 
 /// The driver's pauses between two looks, in milliseconds.
-const PAUSES: [u64; 7] = [2, 5, 10, 20, 50, 100, 250];
+const PAUSES: [u64; 8] = [0, 2, 5, 10, 20, 50, 100, 250];
 const SETTLE: Duration = Duration::from_millis(1500);
 /// How long undoing may take.
 const RESTORE_LIMIT: Duration = Duration::from_secs(5);
@@ -202,7 +202,7 @@ impl<'a> Model<'a> {
                     let takes = if is_asked && self.postgres(node).silent { SILENCE } else { Duration::ZERO };
                     process.memory.learn(question, answer, time.elapsed + takes);
                     if !takes.is_zero() {
-                        process.pauses = 0;
+                        process.restart_pauses();
                         process.pause(now + takes);
                         return Ok(Looked::Again);
                     }
@@ -278,7 +278,7 @@ impl<'a> Model<'a> {
             return Ok(());
         }
         process.refusals = 0;
-        process.pauses = 0;
+        process.restart_pauses();
         process.changes.push((now, change, reason));
         process.last_showed = false;
         process.met_since = None;
@@ -490,6 +490,10 @@ impl Process {
         if let Some((_, last, _)) = self.changes.last() {
             self.last_showed |= last.is_visible(view);
         }
+    }
+
+    fn restart_pauses(&mut self) {
+        self.pauses = self.pauses.min(1);
     }
 
     fn pause(&mut self, now: Duration) {
