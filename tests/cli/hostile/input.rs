@@ -53,7 +53,7 @@ fn a_hostile_host_user_or_variable_is_a_mistake_that_is_told() -> Result<()> {
     for name in names() {
         let mut host = OsString::from("-h=");
         host.push(&name);
-        let output = logged_in(&["is-primary", "0", "--deadline", "3s"]).args([host]).run()?;
+        let output = logged_in(&["is-primary", "0", "--deadline", "3s", "-p", "1"]).args([host]).run()?;
         is_refused(&output, &format!("the host {}", shortened(&name)))?;
     }
     for variable in
