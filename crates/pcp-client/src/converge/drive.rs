@@ -137,11 +137,9 @@ impl<'a, C: Connect, E: Evidence> Run<'a, C, E> {
                 Look::Moved => pauses.restart(),
                 Look::Waiting => {}
             }
-            let pause = pauses.next();
-            if self.deadline().remaining() <= pause {
+            if !pauses.pause_within(self.deadline()).await {
                 return Err(self.out_of_time());
             }
-            sleep(pause).await;
         }
     }
 

@@ -21,19 +21,31 @@ impl Pauses {
         self.0 = self.0.min(1);
     }
 
-    pub(crate) fn next(&mut self) -> Duration {
-        let pause = PAUSES.get(self.0).or(PAUSES.last()).copied().unwrap_or_default();
-        self.0 += 1;
-        Duration::from_millis(pause)
+    /// Pauses.
+    pub(crate) async fn pause(&mut self) {
+        pause(self.next()).await;
     }
 
     /// Pauses, unless that would outlast the deadline.
     pub(crate) async fn pause_within(&mut self, deadline: Deadline) -> bool {
-        let pause = self.next();
-        let in_time = pause < deadline.remaining();
+        let next = self.next();
+        let in_time = next < deadline.remaining();
         if in_time {
-            sleep(pause).await;
+            pause(next).await;
         }
         in_time
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = PAUSES.get(self.0).or(PAUSES.last()).copied().unwrap_or_default();
+        self.0 += 1;
+        Duration::from_millis(pause)
+    }
+}
+
+/// A timer ends with the next millisecond: one for no time at all would not be at once.
+async fn pause(pause: Duration) {
+    if !pause.is_zero() {
+        sleep(pause).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Reading back what a change that somebody else sent has come to.
 
 use pcp_proto::Credentials;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::pauses::Pauses;
@@ -35,11 +35,9 @@ pub async fn read_back<C: Connect>(
     let mut last_error = None;
     let mut has_looked = false;
     loop {
-        let pause = pauses.next();
-        if options.deadline.remaining() <= pause {
+        if !pauses.pause_within(options.deadline).await {
             return Err(not_verified(last_error));
         }
-        sleep(pause).await;
         let asked = Instant::now();
         let looked = look(connect, credentials, before, options).await;
         if looked.is_ok() {

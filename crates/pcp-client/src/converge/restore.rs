@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pcp_proto::message::AttachNode;
 use pcp_proto::{NodeId, RequestKind};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::drive::Run;
@@ -79,7 +79,7 @@ impl<C: Connect, E: Evidence> Run<'_, C, E> {
                 }
                 Err(error) => debug!(%error, "cannot read the state"),
             }
-            sleep(pauses.next()).await;
+            pauses.pause().await;
         }
     }
 
